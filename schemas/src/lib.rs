@@ -1,0 +1,20 @@
+//! What can be said: the events of the log, the commands that lead to them, and the values inside.
+//! No I/O, no clock, no async.
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod amount;
+mod decimal;
+mod ids;
+mod price;
+mod time;
+mod usage;
+
+pub use amount::{Credits, Money};
+pub use decimal::DecimalError;
+pub use ids::{
+    ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
+    Sequence, TenantId, UserId,
+};
+pub use price::{Charge, PriceSheet, PriceVersion, Rate, TokenClass};
+pub use time::{Day, Timestamp, TimestampError};
+pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

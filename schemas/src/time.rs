@@ -1,0 +1,185 @@
+//! Moments and calendar days, in UTC and to the microsecond. Time is always an argument: nothing
+//! here reads a clock.
+
+use std::fmt;
+
+use bincode::{Decode, Encode};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
+
+/// A moment: microseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Timestamp(i64);
+
+/// Why a text is not a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{0}` is not an RFC 3339 time")]
+pub struct TimestampError(String);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+    /// The latest moment that RFC 3339 can print.
+    pub const MAX: Self = Self(253_402_300_799_999_999);
+
+    /// From microseconds since the epoch.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the epoch.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Reads RFC 3339; digits beyond the microsecond are cut.
+    ///
+    /// # Errors
+    /// When the text is not RFC 3339.
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|moment| Self(moment.timestamp_micros()))
+            .map_err(|_| TimestampError(text.chars().take(64).collect()))
+    }
+
+    /// This moment `seconds` later (earlier when negative), held at the ends of the range.
+    #[must_use]
+    pub const fn plus_seconds(self, seconds: i64) -> Self {
+        Self(self.0.saturating_add(seconds.saturating_mul(1_000_000)))
+    }
+
+    /// The UTC day this moment lies in.
+    #[must_use]
+    pub fn day(self) -> Day {
+        let days = self.0.div_euclid(86_400_000_000);
+        Day(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }))
+    }
+
+    fn to_chrono(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+impl From<DateTime<Utc>> for Timestamp {
+    fn from(moment: DateTime<Utc>) -> Self {
+        Self(moment.timestamp_micros())
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+/// A UTC calendar day: days since 1970-01-01.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Day(i32);
+
+impl Day {
+    /// From days since 1970-01-01.
+    #[must_use]
+    pub const fn from_days(days: i32) -> Self {
+        Self(days)
+    }
+
+    /// Days since 1970-01-01.
+    #[must_use]
+    pub const fn days(self) -> i32 {
+        self.0
+    }
+
+    /// The first moment of the day.
+    #[must_use]
+    pub fn start(self) -> Timestamp {
+        Timestamp(i64::from(self.0).saturating_mul(86_400_000_000))
+    }
+
+    /// The next day.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// `YYYY-MM` of the month the day lies in.
+    #[must_use]
+    pub fn month(self) -> String {
+        let date = self.to_chrono();
+        format!("{:04}-{:02}", date.year(), date.month())
+    }
+
+    /// Reads `YYYY-MM-DD`. `None` when it is not such a day.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        Self::from_chrono(date)
+    }
+
+    /// The first day and the last day of a month given as `YYYY-MM`. `None` when it is not such a
+    /// month.
+    #[must_use]
+    pub fn of_month(text: &str) -> Option<(Self, Self)> {
+        let first = NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").ok()?;
+        let last = first.checked_add_months(chrono::Months::new(1))?.pred_opt()?;
+        Some((Self::from_chrono(first)?, Self::from_chrono(last)?))
+    }
+
+    fn from_chrono(date: NaiveDate) -> Option<Self> {
+        let days = date.signed_duration_since(NaiveDate::default()).num_days();
+        i32::try_from(days).ok().map(Self)
+    }
+
+    fn to_chrono(self) -> NaiveDate {
+        self.start().to_chrono().date_naive()
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.to_chrono().format("%Y-%m-%d"))
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_and_days_print_and_read_back() {
+        let moment = Timestamp::parse("2025-03-01T01:30:00.25+02:00").expect("RFC 3339");
+        assert_eq!(moment.to_string(), "2025-02-28T23:30:00.250Z");
+        assert_eq!(moment.day().to_string(), "2025-02-28");
+        assert_eq!(moment.day().month(), "2025-02");
+        assert_eq!(Day::parse("2025-02-28"), Some(moment.day()));
+        let (first, last) = Day::of_month("2024-02").expect("a month");
+        assert_eq!(
+            (first.to_string().as_str(), last.to_string().as_str()),
+            ("2024-02-01", "2024-02-29")
+        );
+        assert!(Timestamp::parse("2025-03-01").is_err());
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::from_micros(-1).day(), Day::from_days(-1));
+    }
+}

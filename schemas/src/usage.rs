@@ -1,0 +1,88 @@
+//! What one LLM call used. The numbers are kept as they were reported; the disjoint classes that
+//! prices apply to are derived from them.
+
+use bincode::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+/// Token counts as a provider reports them. Cached and audio input is part of `prompt`, reasoning
+/// and audio output is part of `completion`: the OpenAI, LiteLLM and OpenTelemetry convention.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Usage {
+    /// All input tokens.
+    pub prompt: u64,
+    /// All output tokens.
+    pub completion: u64,
+    /// The total as reported; providers count differently, so it need not be the sum.
+    pub total: u64,
+    /// Of `prompt`: read from a cache.
+    pub cache_read: u64,
+    /// Of `prompt`: written to a cache for minutes (5 by most providers).
+    pub cache_write: u64,
+    /// Of `prompt`: written to a cache for an hour or more.
+    pub cache_write_1h: u64,
+    /// Of `prompt`: audio.
+    pub audio_input: u64,
+    /// Of `completion`: reasoning that is not shown.
+    pub reasoning: u64,
+    /// Of `completion`: audio.
+    pub audio_output: u64,
+}
+
+impl Usage {
+    /// The largest count that is believed; more is an error of the sender.
+    pub const TOKENS_MAX: u64 = 1_000_000_000_000;
+}
+
+/// Where the counts come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageOrigin {
+    /// The provider reported them.
+    Reported,
+    /// The gateway estimated them from text lengths, for want of a report.
+    Estimated,
+}
+
+/// The class of service that a call was sent with; prices differ by it.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceTier {
+    /// The ordinary price.
+    #[default]
+    Standard,
+    /// Faster, dearer.
+    Priority,
+    /// Slower, cheaper.
+    Flex,
+    /// In bulk, later, cheapest.
+    Batch,
+}
+
+/// How a request was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+pub enum RequestType {
+    /// Not said.
+    #[default]
+    #[serde(rename = "")]
+    Unknown,
+    /// `stream`
+    #[serde(rename = "stream")]
+    Stream,
+    /// `non-stream`
+    #[serde(rename = "non-stream")]
+    NonStream,
+}

@@ -1,1 +1,13 @@
-//! stub
+//! Who asks: the service around the log. Configuration, the clock, the rules that decide, the one
+//! writer, the intake from RabbitMQ, HTTP, the jobs and the command line.
+
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod http;
+pub mod intake;
+pub mod jobs;
+pub mod outbox;
+pub mod reports;
+pub mod writer;

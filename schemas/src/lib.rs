@@ -3,18 +3,26 @@
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod amount;
+mod command;
 mod decimal;
+mod event;
 mod ids;
 mod price;
+mod record;
 mod time;
 mod usage;
 
 pub use amount::{Credits, Money};
+pub use command::*;
 pub use decimal::DecimalError;
+pub use event::*;
 pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
 };
 pub use price::{Charge, PriceSheet, PriceVersion, Rate, TokenClass};
+pub use record::{
+    CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
+};
 pub use time::{Day, Timestamp, TimestampError};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

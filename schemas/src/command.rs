@@ -1,0 +1,262 @@
+//! Every request that can be made of the book, in one list, with what names its sender and makes it
+//! recognisable when it comes again. Commands are checked when they are made and never stored.
+
+use bincode::Encode;
+
+use crate::{
+    Credits, DrawRule, ExternalId, Fingerprint, LotSource, Money, Name, PriceSheet, RequestDetails,
+    Sequence, ServiceTier, Timestamp, Usage,
+};
+
+/// A request to change the book.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub enum Command {
+    /// Record a whole call, as its sender reports it.
+    RecordConsumption(Box<ConsumptionReport>),
+    /// Take in the request half of a call.
+    ReceiveRequest(Box<RequestReport>),
+    /// Take in the response half of a call.
+    ReceiveResponse(Box<ResponseReport>),
+    /// Give a user quota.
+    RechargeQuota(RechargeQuota),
+    /// Book money that came in from outside.
+    TopUpWallet(TopUpWallet),
+    /// Correct a wallet.
+    AdjustWallet(AdjustWallet),
+    /// Set what a tenant's consumption draws.
+    SetDrawRule(SetDrawRule),
+    /// Publish a price book.
+    PublishPrices(PublishPrices),
+    /// Write off what remains of lots that have expired.
+    BookExpiredQuota {
+        /// At most this many lots.
+        lots_max: u32,
+    },
+    /// Give up waiting for halves whose deadline has passed.
+    TimeOutPairings {
+        /// At most this many halves.
+        halves_max: u32,
+    },
+    /// Rate usage that had no price.
+    RateUsage(Vec<UnratedUsage>),
+}
+
+/// A command with its sender and by what it is recognised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Who issued it.
+    pub actor: Name,
+    /// The sender's key and its scope, hashed; calls are recognised by themselves.
+    pub key: Option<[u8; 16]>,
+    /// Tells other content under the same key apart.
+    pub fingerprint: Fingerprint,
+    /// The request.
+    pub command: Command,
+}
+
+impl Envelope {
+    /// A command that is recognised by nothing, or, for calls, by the call itself.
+    #[must_use]
+    pub fn new(actor: Name, command: Command) -> Self {
+        Self { actor, key: None, fingerprint: command.fingerprint(), command }
+    }
+
+    /// The same, recognised by `key` within `scope` for ever.
+    #[must_use]
+    pub fn with_key(self, scope: &str, key: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"tallybook/idempotency-key/");
+        hasher.update(scope.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(key.as_bytes());
+        Self { key: Some(first_bytes(&hasher)), ..self }
+    }
+}
+
+impl Command {
+    /// Equal for equal content. A call's two halves take four bytes each, so that a half is
+    /// recognised whichever way it comes; an absent half is zero.
+    fn fingerprint(&self) -> Fingerprint {
+        match self {
+            Self::RecordConsumption(report) => {
+                let call = &report.response.call;
+                let request = report.request.map(|details| {
+                    half_fingerprint(&RequestReport { call: call.clone(), details })
+                });
+                Fingerprint::of_halves(request, Some(half_fingerprint(&report.response)))
+            }
+            Self::ReceiveRequest(report) => {
+                Fingerprint::of_halves(Some(half_fingerprint(report.as_ref())), None)
+            }
+            Self::ReceiveResponse(report) => {
+                Fingerprint::of_halves(None, Some(half_fingerprint(report.as_ref())))
+            }
+            other => Fingerprint(first_bytes(&hashed(other))),
+        }
+    }
+}
+
+/// Never zero, which stands for an absent half.
+fn half_fingerprint(report: &impl Encode) -> [u8; 4] {
+    let bytes = first_bytes(&hashed(report));
+    if bytes == [0; 4] { [1; 4] } else { bytes }
+}
+
+fn first_bytes<const N: usize>(hasher: &blake3::Hasher) -> [u8; N] {
+    let mut bytes = [0; N];
+    hasher.finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn hashed(value: &impl Encode) -> blake3::Hasher {
+    let mut writer = HashWriter(blake3::Hasher::new());
+    match bincode::encode_into_writer(value, &mut writer, bincode::config::standard()) {
+        Ok(()) => writer.0,
+        Err(error) => unreachable!("hashing never fails: {error}"),
+    }
+}
+
+struct HashWriter(blake3::Hasher);
+
+impl bincode::enc::write::Writer for HashWriter {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
+        self.0.update(bytes);
+        Ok(())
+    }
+}
+
+/// Who a call was made for and with, by name.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct CallNames {
+    /// The tenant that pays.
+    pub tenant: Name,
+    /// The sender's id of the call, unique within the tenant.
+    pub request_id: ExternalId,
+    /// The user who called.
+    pub user: Option<Name>,
+    /// The model.
+    pub model: Option<Name>,
+    /// The kind of assistant.
+    pub assistant: Option<Name>,
+    /// The document worked on.
+    pub document: Option<ExternalId>,
+    /// The conversation.
+    pub conversation: Option<ExternalId>,
+}
+
+/// A request message, without its prompts.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct RequestReport {
+    /// Who and what for.
+    pub call: CallNames,
+    /// The rest.
+    pub details: RequestDetails,
+}
+
+/// A response message, without its text.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct ResponseReport {
+    /// Who and what for.
+    pub call: CallNames,
+    /// When it was complete.
+    pub timestamp: Timestamp,
+    /// The provider's report, when there was one.
+    pub usage: Option<Usage>,
+    /// The class of service.
+    pub tier: ServiceTier,
+    /// Why it ended.
+    pub finish_reason: Option<Name>,
+    /// Characters of the answer.
+    pub character_count: u64,
+    /// Tokens, estimated by the gateway.
+    pub token_count: u64,
+    /// How long it took.
+    pub response_time_ms: u64,
+    /// Whether tools were called.
+    pub has_tool_calls: bool,
+    /// How many.
+    pub tool_call_count: u32,
+}
+
+/// A whole call: its response, and what is known of its request.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct ConsumptionReport {
+    /// The response.
+    pub response: ResponseReport,
+    /// The request, when it is reported together with the response.
+    pub request: Option<RequestDetails>,
+}
+
+/// See [`Command::RechargeQuota`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct RechargeQuota {
+    /// Whose quota.
+    pub user: Name,
+    /// Above zero.
+    pub amount: Credits,
+    /// The moment from which the lot is worth nothing; it may have passed.
+    pub expires_at: Timestamp,
+    /// Where it comes from.
+    pub source: LotSource,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`Command::TopUpWallet`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct TopUpWallet {
+    /// Whose wallet.
+    pub tenant: Name,
+    /// USD, above zero.
+    pub amount: Money,
+    /// The payment's reference outside.
+    pub reference: String,
+}
+
+/// See [`Command::AdjustWallet`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct AdjustWallet {
+    /// Whose wallet.
+    pub tenant: Name,
+    /// USD, signed, not zero.
+    pub amount: Money,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`Command::SetDrawRule`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct SetDrawRule {
+    /// Whose rule.
+    pub tenant: Name,
+    /// The rule.
+    pub rule: DrawRule,
+    /// Credits that one unit of a model's usage draws, where it is not one.
+    pub weights: Vec<(Name, Credits)>,
+}
+
+/// See [`Command::PublishPrices`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct PublishPrices {
+    /// Usage from this moment on is rated by it; `None`: from now on.
+    pub effective_at: Option<Timestamp>,
+    /// Where it comes from, in words.
+    pub source: String,
+    /// What each model costs.
+    pub models: Vec<(Name, PriceSheet)>,
+}
+
+/// A recorded consumption without a price, as read back from the log.
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct UnratedUsage {
+    /// The consumption, by its sequence.
+    pub consumption: Sequence,
+    /// Its context.
+    pub context: crate::CallContext,
+    /// Its moment.
+    pub timestamp: Timestamp,
+    /// What it used.
+    pub usage: Usage,
+    /// The class of service.
+    pub tier: ServiceTier,
+}

@@ -8,6 +8,7 @@ mod decimal;
 mod event;
 mod ids;
 mod price;
+mod rating;
 mod record;
 mod time;
 mod usage;
@@ -21,6 +22,7 @@ pub use ids::{
     Sequence, TenantId, UserId,
 };
 pub use price::{Charge, PriceSheet, PriceVersion, Rate, TokenClass};
+pub use rating::{builtin_sheets, rate};
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };

@@ -18,4 +18,4 @@ pub mod usage;
 pub mod wallets;
 
 pub use projection::Projection;
-pub use projections::{Part, Projections};
+pub use projections::{PARTS, Part, Projections, Save};

@@ -7,8 +7,35 @@ use schemas::{Recorded, Sequence, Timestamp};
 use crate::Projection;
 use crate::books::{Books, Deciding, Reading};
 use crate::calls::Calls;
+use crate::directory::Directory;
+use crate::draw_rules::DrawRules;
 use crate::histories::Histories;
+use crate::ledger::Ledger;
+use crate::names::Names;
+use crate::prices::Prices;
+use crate::quota::Quota;
+use crate::unrated::Unrated;
 use crate::usage::UsageByDay;
+use crate::wallets::Wallets;
+
+/// The name and the version of every part of a checkpoint.
+pub const PARTS: [(&str, u32); 11] = [
+    version_of::<Names>(),
+    version_of::<Directory>(),
+    version_of::<Ledger>(),
+    version_of::<Quota>(),
+    version_of::<Wallets>(),
+    version_of::<Prices>(),
+    version_of::<DrawRules>(),
+    version_of::<Unrated>(),
+    version_of::<Calls>(),
+    version_of::<UsageByDay>(),
+    version_of::<Histories>(),
+];
+
+const fn version_of<P: Projection>() -> (&'static str, u32) {
+    (P::NAME, P::VERSION)
+}
 
 /// Every fold. Adding a projection is its file and its lines here: the compiler asks for them all.
 #[derive(Debug, Clone, Default)]
@@ -103,14 +130,14 @@ impl Projections {
             books: Books {
                 head,
                 recorded_at,
-                names: part(bytes(crate::names::Names::NAME))?,
-                directory: part(bytes(crate::directory::Directory::NAME))?,
-                ledger: part(bytes(crate::ledger::Ledger::NAME))?,
-                quota: part(bytes(crate::quota::Quota::NAME))?,
-                wallets: part(bytes(crate::wallets::Wallets::NAME))?,
-                prices: part(bytes(crate::prices::Prices::NAME))?,
-                draw_rules: part(bytes(crate::draw_rules::DrawRules::NAME))?,
-                unrated: part(bytes(crate::unrated::Unrated::NAME))?,
+                names: part(bytes(Names::NAME))?,
+                directory: part(bytes(Directory::NAME))?,
+                ledger: part(bytes(Ledger::NAME))?,
+                quota: part(bytes(Quota::NAME))?,
+                wallets: part(bytes(Wallets::NAME))?,
+                prices: part(bytes(Prices::NAME))?,
+                draw_rules: part(bytes(DrawRules::NAME))?,
+                unrated: part(bytes(Unrated::NAME))?,
             },
             calls: part(bytes(Calls::NAME))?,
             usage: part(bytes(UsageByDay::NAME))?,

@@ -10,6 +10,7 @@ mod frame;
 mod log;
 mod open;
 mod reader;
+mod rebuild;
 mod scan;
 mod store;
 mod verify;
@@ -26,6 +27,7 @@ pub use frame::{
 pub use log::{AppendError, Head, Log, LogOptions};
 pub use open::{Cut, OpenError, Opened};
 pub use reader::{LogReader, ReadError, Verification};
+pub use rebuild::{RestoreError, Restored, load_checkpoint, rebuild, restore, save_checkpoint};
 pub use scan::{PipelinedScan, Scan};
 pub use store::{Chunk, ChunkBytes, ChunkIter, FileStore, SledStore, Store, StoreError};
 pub use verify::{Progress, VerifyReport, verify_directory, verify_reader, verify_store};

@@ -272,12 +272,11 @@ pub(super) fn charge(
     tier: ServiceTier,
 ) -> Option<Charge> {
     let of_new_model;
-    let in_force = match prices.price(model, timestamp) {
-        Some(in_force) => in_force,
-        None => {
-            of_new_model = Prices::builtin(name?.as_str())?;
-            &of_new_model
-        }
+    let in_force = if let Some(in_force) = prices.price(model, timestamp) {
+        in_force
+    } else {
+        of_new_model = Prices::builtin(name?.as_str())?;
+        &of_new_model
     };
     let cost = rate(&in_force.sheet, usage, tier)?;
     Some(Charge { version: in_force.version, cost })

@@ -45,7 +45,14 @@ pub(super) struct Decider {
 impl Decider {
     pub(super) fn new(state: State, clock: Clock, head: Head, checkpoint_events: u64) -> Self {
         let Head { sequence, recorded_at, hash: _ } = head;
-        Self { state, clock, head: sequence, recorded_at, checkpoint_events, checkpointed: sequence }
+        Self {
+            state,
+            clock,
+            head: sequence,
+            recorded_at,
+            checkpoint_events,
+            checkpointed: sequence,
+        }
     }
 
     /// Until all senders are gone, or the storing thread is.
@@ -55,7 +62,8 @@ impl Decider {
             let mut taken = taken.drain(..).peekable();
             while taken.peek().is_some() {
                 let mut batch = self.decide_batch(&mut taken);
-                if self.head.get().saturating_sub(self.checkpointed.get()) >= self.checkpoint_events {
+                if self.head.get().saturating_sub(self.checkpointed.get()) >= self.checkpoint_events
+                {
                     self.checkpointed = self.head;
                     batch.snapshot = Some(Box::new(self.state.deciding.clone()));
                 }
@@ -64,7 +72,8 @@ impl Decider {
                 }
             }
         }
-        let last = Batch { snapshot: self.last_snapshot(), ..self.decide_batch(&mut std::iter::empty()) };
+        let last =
+            Batch { snapshot: self.last_snapshot(), ..self.decide_batch(&mut std::iter::empty()) };
         if batches.send(last).is_err() {
             tracing::warn!("the storing thread ended first; there is no last checkpoint");
         }

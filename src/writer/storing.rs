@@ -19,7 +19,6 @@ use super::deciding::{Batch, Waiter};
 const EVENTS_AT_ONCE: usize = 256;
 
 /// The storing thread's own.
-#[derive(Debug)]
 pub(super) struct Storer {
     log: Log,
     reading: Arc<RwLock<Reading>>,
@@ -76,7 +75,9 @@ impl Storer {
     fn show(&self, recorded: &[Recorded]) {
         for events in recorded.chunks(EVENTS_AT_ONCE) {
             let mut reading = self.reading.write();
-            events.iter().for_each(|event| reading.apply(event));
+            for event in events {
+                reading.apply(event);
+            }
         }
     }
 

@@ -3,18 +3,24 @@
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod amount;
+mod builtin_prices;
 mod decimal;
 mod ids;
 mod price;
+mod price_map;
+mod rating;
 mod time;
 mod usage;
 
 pub use amount::{Credits, Money};
+pub use builtin_prices::builtin_sheets;
 pub use decimal::DecimalError;
 pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
 };
-pub use price::{Charge, PriceSheet, PriceVersion, Rate, TokenClass};
+pub use price::{Charge, PriceSheet, PriceSheetError, PriceVersion, Rate, TokenClass};
+pub use price_map::{EntryError, PriceMap, PriceMapError, PriceMapReport, Reason, RoundedPrice};
+pub use rating::rate;
 pub use time::{Day, Timestamp, TimestampError};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

@@ -43,7 +43,7 @@ impl Prices {
     /// The built-in price that a model has from its introduction on.
     #[must_use]
     pub fn builtin(model: &str) -> Option<Priced> {
-        let (_, sheet) = builtin_sheets().into_iter().find(|(name, _)| *name == model)?;
+        let (_, sheet) = builtin_sheets().into_iter().find(|(name, _)| name.as_str() == model)?;
         let (effective_at, version) = (Timestamp::EPOCH, PriceVersion(0));
         Some(Priced { effective_at, version, sheet: Arc::new(sheet) })
     }

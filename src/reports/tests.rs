@@ -336,12 +336,7 @@ fn nesting_never_overflows_the_stack() {
 #[test]
 fn a_field_given_twice_is_refused() {
     let twice = "{\"userId\": \"a\", \"userId\": \"a\"}";
-    refuses(
-        parse_request(twice.as_bytes(), now()),
-        "userId",
-        ReportCode::DuplicateField,
-        "twice",
-    );
+    refuses(parse_request(twice.as_bytes(), now()), "userId", ReportCode::DuplicateField, "twice");
     let twice = "{\"usage\": {\"promptTokens\": null, \"promptTokens\": 2}}";
     refuses(
         parse_response(twice.as_bytes(), now()),

@@ -48,8 +48,16 @@ pub fn read(text: &str) -> Vec<Model> {
 
 fn usage<'text>(fields: impl Iterator<Item = &'text str>) -> Usage {
     let counts: Vec<u64> = fields.map(|field| field.parse().expect("a count")).collect();
-    let [prompt, completion, cache_read, cache_write, cache_write_1h, audio_input, reasoning, audio_output] =
-        counts.try_into().expect("eight counts");
+    let [
+        prompt,
+        completion,
+        cache_read,
+        cache_write,
+        cache_write_1h,
+        audio_input,
+        reasoning,
+        audio_output,
+    ] = counts.try_into().expect("eight counts");
     let total = prompt + completion;
     Usage {
         prompt,

@@ -222,11 +222,11 @@ fn write(directory: &Path) {
     append(second(1_700_000_000), &[&events]);
     let each: Vec<_> = events.chunks(1).collect();
     append(second(1_700_000_000), &each);
-    let long = |letter: &str| {
+    let wordy = |letter: &str| {
         let (tenant, amount) = (TenantId(1), Money::from_units(1));
         Event::WalletAdjusted(WalletAdjusted { tenant, amount, reason: letter.repeat(2_500) })
     };
-    append(second(1_700_000_060), &[&[long("a"), long("b"), long("c"), long("d")], &events]);
+    append(second(1_700_000_060), &[&[wordy("a"), wordy("b"), wordy("c"), wordy("d")], &events]);
 }
 
 /// The golden log's events, one a line, as anyone can read them.

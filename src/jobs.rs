@@ -7,9 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use replay::ReadError;
-use schemas::{
-    Command, Envelope, Event, Name, PriceVersion, Recorded, Sequence, UnratedUsage,
-};
+use schemas::{Command, Envelope, Event, Name, PriceVersion, Recorded, Sequence, UnratedUsage};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;

@@ -4,7 +4,6 @@
 use projections::Projection;
 use projections::collections::PostingList;
 use projections::quota::{Account, Quota};
-use projections::usage::UsageByDay;
 use projections::wallets::{Wallet, Wallets};
 use replay::ReadError;
 use schemas::{Recorded, Sequence, TenantId, Timestamp, UserId};
@@ -104,20 +103,8 @@ impl Views {
         Ok(*fold.wallet(tenant))
     }
 
-    /// A tenant's usage at a point in the past.
-    pub(super) fn usage_at(
-        &self,
-        tenant: TenantId,
-        through: Sequence,
-    ) -> Result<UsageByDay, ReadError> {
-        let calls = self.look(|reading| reading.histories.tenant_calls(tenant).clone());
-        let mut fold = UsageByDay::default();
-        self.follow(&[&calls], through, |recorded| fold.apply(recorded))?;
-        Ok(fold)
-    }
-
     /// Reads the events of several lists in the order of the log.
-    fn follow(
+    pub(super) fn follow(
         &self,
         lists: &[&PostingList],
         through: Sequence,

@@ -25,6 +25,16 @@ pub enum Whose {
     UserOf(TenantId, UserId),
 }
 
+impl Whose {
+    /// Whether the tenant that paid for a call is the right one.
+    pub(super) fn pays(self, context: &CallContext) -> bool {
+        match self {
+            Self::UserOf(tenant, _) | Self::Tenant(tenant) => context.tenant == tenant,
+            Self::Everyone | Self::User(_) => true,
+        }
+    }
+}
+
 /// Which calls.
 #[derive(Debug, Clone, Copy)]
 pub struct CallFilter {
@@ -137,7 +147,7 @@ impl Views {
     }
 }
 
-fn list_of(reading: &Reading, whose: Whose) -> PostingList {
+pub(super) fn list_of(reading: &Reading, whose: Whose) -> PostingList {
     let histories = &reading.histories;
     match whose {
         Whose::Everyone => histories.calls().clone(),
@@ -190,11 +200,7 @@ impl Call {
             None => return false,
         };
         let CallFilter { whose, assistant, model, from, to, tokens_min, tokens_max } = *filter;
-        let theirs = match whose {
-            Whose::UserOf(tenant, _) => context.tenant == tenant,
-            Whose::Everyone | Whose::Tenant(_) | Whose::User(_) => true,
-        };
-        theirs
+        whose.pays(context)
             && (assistant.is_none() || assistant == context.assistant)
             && (model.is_none() || model == context.model)
             && from.is_none_or(|from| timestamp >= from)

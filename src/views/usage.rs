@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use projections::Projection;
 use projections::books::Reading;
 use projections::collections::{Shard, Sharded};
 use projections::names::Names;
 use projections::usage::{DayUsage, Totals, UsageByDay};
 use replay::ReadError;
-use schemas::{Day, NameId, TenantId};
+use schemas::{Day, Event, NameId, TenantId, Timestamp};
 
-use super::{Point, Views};
+use super::history::list_of;
+use super::{Point, Views, Whose};
 
 /// What usage is broken down by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,15 +28,33 @@ pub enum Dimension {
     Project,
 }
 
-/// Which usage.
-#[derive(Debug, Clone)]
-pub struct UsageQuery {
-    /// Whose.
-    pub tenants: Vec<TenantId>,
-    /// The first UTC day.
-    pub first: Day,
-    /// The last UTC day, included.
-    pub last: Day,
+/// Over which time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Whole UTC days, both included.
+    Days(Day, Day),
+    /// Calls from one moment to another, both included.
+    Moments(Timestamp, Timestamp),
+}
+
+impl Span {
+    /// All time.
+    pub const ALWAYS: Self = Self::Days(Day::from_days(i32::MIN), Day::from_days(i32::MAX));
+
+    const fn days(self) -> (Day, Day) {
+        match self {
+            Self::Days(first, last) => (first, last),
+            Self::Moments(..) => (Day::from_days(i32::MIN), Day::from_days(i32::MAX)),
+        }
+    }
+
+    /// Whether a call at this moment counts.
+    fn holds(self, moment: Timestamp) -> bool {
+        match self {
+            Self::Days(first, last) => (first..=last).contains(&moment.day()),
+            Self::Moments(from, to) => (from..=to).contains(&moment),
+        }
+    }
 }
 
 /// Totals by day and by name. The name is empty where a call named nothing.
@@ -42,30 +62,52 @@ pub type Breakdown = BTreeMap<(Day, String), Totals>;
 
 impl Views {
     /// The usage of each day by `dimension`. What calls did not name is under the empty name, so that
-    /// every breakdown adds up to the same totals.
+    /// every breakdown adds up to the same totals. Whole days of whole tenants, as they are now, are
+    /// at hand; everything else is added up from the log.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub fn usage(
         &self,
-        query: &UsageQuery,
+        whose: Whose,
+        span: Span,
         dimension: Dimension,
         point: &Point,
     ) -> Result<Breakdown, ReadError> {
         let mut breakdown = Breakdown::new();
-        for tenant in &query.tenants {
-            if point.is_now {
-                self.look(|Reading { books, usage, .. }| {
-                    collect(&books.names, usage, *tenant, query, dimension, &mut breakdown);
-                });
-            } else {
-                let usage = self.usage_at(*tenant, point.sequence)?;
-                self.look(|Reading { books, .. }| {
-                    collect(&books.names, &usage, *tenant, query, dimension, &mut breakdown);
-                });
+        let tenants: Vec<TenantId> = match whose {
+            Whose::Tenant(tenant) | Whose::UserOf(tenant, _) => vec![tenant],
+            Whose::Everyone | Whose::User(_) => {
+                self.look(|reading| reading.books.names.all().map(|(id, _)| id).collect())
             }
-        }
+        };
+        let at_hand = point.is_now
+            && matches!(span, Span::Days(..))
+            && matches!(whose, Whose::Everyone | Whose::Tenant(_));
+        let added_up = if at_hand { None } else { Some(self.add_up(whose, span, point)?) };
+        self.look(|Reading { books, usage, .. }| {
+            let usage = added_up.as_ref().unwrap_or(usage);
+            for tenant in tenants {
+                collect(&books.names, usage, tenant, span.days(), dimension, &mut breakdown);
+            }
+        });
         Ok(breakdown)
+    }
+
+    fn add_up(&self, whose: Whose, span: Span, point: &Point) -> Result<UsageByDay, ReadError> {
+        let calls = self.look(|reading| list_of(reading, whose));
+        let mut fold = UsageByDay::default();
+        self.follow(&[&calls], point.sequence, |recorded| {
+            let call = match &recorded.event {
+                Event::ConsumptionRecorded(call) => Some((&call.context, call.timestamp)),
+                Event::ConsumptionRated(rated) => Some((&rated.context, rated.timestamp)),
+                _ => None,
+            };
+            if call.is_some_and(|(context, moment)| whose.pays(context) && span.holds(moment)) {
+                fold.apply(recorded);
+            }
+        })?;
+        Ok(fold)
     }
 }
 
@@ -73,11 +115,11 @@ fn collect(
     names: &Names,
     usage: &UsageByDay,
     tenant: TenantId,
-    query: &UsageQuery,
+    (first, last): (Day, Day),
     dimension: Dimension,
     breakdown: &mut Breakdown,
 ) {
-    for (day, used) in usage.days(tenant, query.first, query.last) {
+    for (day, used) in usage.days(tenant, first, last) {
         let mut add = |name: String, totals: &Totals| {
             breakdown.entry((day, name)).or_default().add(totals);
         };

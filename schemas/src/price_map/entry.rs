@@ -125,6 +125,9 @@ impl Reader {
             if row.from != end || row.to <= row.from {
                 return Err(refused(Reason::Ranges));
             }
+            if row.price(TokenClass::Input).is_none() {
+                return Err(refused(Reason::RowWithoutInput));
+            }
             end = row.to;
         }
         if !rows.is_empty() {
@@ -199,15 +202,16 @@ struct Row {
     prices: BTreeMap<TokenClass, Money>,
 }
 
-/// One row prices a whole call, so a class that is missing in one row is filled from that row, not
-/// from the row below. The last row has no end.
+/// One row prices a whole call, so a class that one row states and another does not is filled from
+/// its own row, not from the row below. The last row has no end.
 fn by_threshold(rows: &[Row]) -> Rates {
     let mut rates = Rates::new();
     for class in TokenClass::ALL {
-        let named = rows.iter().any(|row| row.prices.contains_key(&class));
-        for row in rows.iter().filter(|_| named) {
-            let price = row.prices.get(&class).or_else(|| row.prices.get(&stand_in(class)));
-            if let Some(&price) = price {
+        if !rows.iter().any(|row| row.prices.contains_key(&class)) {
+            continue;
+        }
+        for row in rows {
+            if let Some(price) = row.price(class) {
                 rates.insert((class, ServiceTier::Standard, row.from), price);
             }
         }
@@ -215,14 +219,17 @@ fn by_threshold(rows: &[Row]) -> Rates {
     rates
 }
 
-/// The class whose price holds for a class without one.
-const fn stand_in(class: TokenClass) -> TokenClass {
-    match class {
-        TokenClass::Input
-        | TokenClass::CacheRead
-        | TokenClass::CacheWrite
-        | TokenClass::AudioInput => TokenClass::Input,
-        TokenClass::CacheWrite1h => TokenClass::CacheWrite,
-        TokenClass::Output | TokenClass::AudioOutput | TokenClass::Reasoning => TokenClass::Output,
+impl Row {
+    /// The price of `class`, or of the class that stands in for it.
+    fn price(&self, class: TokenClass) -> Option<Money> {
+        let stand_in = match class {
+            TokenClass::Input | TokenClass::Output => return self.prices.get(&class).copied(),
+            TokenClass::CacheRead | TokenClass::CacheWrite | TokenClass::AudioInput => {
+                TokenClass::Input
+            }
+            TokenClass::CacheWrite1h => TokenClass::CacheWrite,
+            TokenClass::AudioOutput | TokenClass::Reasoning => TokenClass::Output,
+        };
+        self.prices.get(&class).copied().or_else(|| self.price(stand_in))
     }
 }

@@ -85,6 +85,9 @@ pub enum Reason {
     /// A price table whose ranges leave gaps, overlap or do not start at 0.
     #[error("must have ranges that follow one another from 0")]
     Ranges,
+    /// A price table with a row that does not price input.
+    #[error("must have `input_cost_per_token` in every row")]
+    RowWithoutInput,
     /// Rates that form no sheet.
     #[error(transparent)]
     Sheet(PriceSheetError),

@@ -51,6 +51,12 @@ pub enum OpenError {
         /// The data directory.
         directory: String,
     },
+    /// There is nothing to look at.
+    #[error("there is no log in the data directory `{directory}`")]
+    NoLog {
+        /// The data directory.
+        directory: String,
+    },
     /// The file system refused.
     #[error("could not prepare the data directory `{directory}`")]
     Directory {
@@ -103,13 +109,18 @@ pub enum OpenError {
     },
 }
 
-/// Locks the data directory, and opens the store in it. The lock holds for as long as the file.
+/// Locks the data directory, and opens the store in it, or creates both. The lock holds for as long
+/// as the file.
 pub(crate) fn open_directory(
     directory: &Path,
     cache_bytes: u64,
+    create: bool,
 ) -> Result<(SledStore, File), OpenError> {
     let name = || directory.display().to_string();
     let failed = |source| OpenError::Directory { directory: name(), source };
+    if !create && !directory.join("log/db").is_file() {
+        return Err(OpenError::NoLog { directory: name() });
+    }
     create_directory(directory).map_err(failed)?;
     let lock = File::options()
         .write(true)

@@ -141,15 +141,20 @@ pub(crate) fn open_directory(
     Ok((store, lock))
 }
 
-/// Creates the directory with its parents, durably.
+/// Creates the directory, and those above it that are missing, durably.
 fn create_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(directory)?;
-    match directory.canonicalize()?.parent() {
-        Some(parent) => sync_directory(parent),
-        None => Ok(()),
+    let parent = match directory.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    create_directory(parent)?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_directory(parent),
     }
 }
 

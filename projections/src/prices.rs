@@ -88,7 +88,7 @@ impl Projection for Prices {
         match &recorded.event {
             Event::NameIntroduced(introduced) if introduced.kind == NameKind::Model => {
                 let builtin =
-                    builtin_sheets().into_iter().find(|(name, _)| *name == introduced.name);
+                    builtin_sheets().into_iter().find(|(name, _)| name.as_str() == introduced.name);
                 if let Some((_, sheet)) = builtin {
                     let sheet = Arc::new(sheet);
                     let (effective_at, version) = (Timestamp::EPOCH, PriceVersion(0));

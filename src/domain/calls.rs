@@ -36,6 +36,8 @@ pub(super) fn receive_request(
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
         None => Event::RequestReceived(half),
         Some((_, Some(Waiting { half: WaitingHalf::Response(response), sequence, .. }))) => {
+            // A model that the response named was introduced by it, with its built-in price.
+            let new_model = report.call.model.as_ref().filter(|_| response.context.model.is_none());
             let call = Call {
                 context: merged(&response.context, Some(&half.context)),
                 timestamp: response.timestamp,
@@ -45,7 +47,7 @@ pub(super) fn receive_request(
                 response: response.details,
                 waited: Some(*sequence),
             };
-            consumption(&state.deciding.books, call, report.call.model.as_ref(), now)?
+            consumption(&state.deciding.books, call, new_model, now)?
         }
         Some((known, _)) => return Err(Refusal::Already(known.seen.sequence())),
     };

@@ -3,6 +3,7 @@
 
 use projections::books::Books;
 use projections::calls::{Key, Seen, Waiting, WaitingHalf};
+use projections::draw_rules::RuleInForce;
 use projections::prices::Prices;
 use schemas::{
     CallContext, CallNames, Charge, CommandKey, ConflictObserved, Consumption, ConsumptionReport,
@@ -250,7 +251,8 @@ fn consumption(
     if accrued.checked_add(cost).is_none() {
         return Err(out_of_range);
     }
-    let draw = draw(books, &call.context, &usage, charge, now).ok_or(out_of_range)?;
+    let rule = books.draw_rules.rule(call.context.tenant);
+    let draw = draw(books, rule, &call.context, &usage, charge, now).ok_or(out_of_range)?;
     Ok(Event::ConsumptionRecorded(Box::new(Consumption {
         context: call.context,
         timestamp: call.timestamp,
@@ -284,16 +286,16 @@ pub(super) fn charge(
     Some(Charge { version: in_force.version, cost })
 }
 
-/// What a call draws by its tenant's rule; nothing from users who were never given quota. `None`
+/// What a call draws by a rule of its tenant; nothing from users who were never given quota. `None`
 /// beyond the range.
 pub(super) fn draw(
     books: &Books,
+    rule: &RuleInForce,
     context: &CallContext,
     usage: &Usage,
     charge: Option<Charge>,
     now: Timestamp,
 ) -> Option<Draw> {
-    let rule = books.draw_rules.rule(context.tenant);
     let nothing = Draw { rule_version: rule.version, ..Draw::default() };
     let Some(user) = context.user else { return Some(nothing) };
     let account = books.quota.account(user);

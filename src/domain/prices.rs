@@ -39,7 +39,8 @@ pub(super) fn publish(
     Ok(events)
 }
 
-/// The ratings of those calls that have no price yet and can have one now.
+/// The ratings of those calls that have no price yet and can have one now. What goes by cost is drawn
+/// by the rule that was in force when the call was recorded, as what goes by tokens was then.
 pub(super) fn rate_backlog(
     books: &Books,
     backlog: &[UnratedUsage],
@@ -48,16 +49,17 @@ pub(super) fn rate_backlog(
     let mut events = Vec::new();
     let mut rated = std::collections::BTreeSet::new();
     for usage in backlog {
-        if !books.unrated.contains(usage.consumption) || !rated.insert(usage.consumption) {
+        let Some(rule_version) = books.unrated.rule_version(usage.consumption) else { continue };
+        if !rated.insert(usage.consumption) {
             continue;
         }
         let Some(model) = usage.context.model else { continue };
         let prices = &books.prices;
         let charge = charge(prices, (model, None), usage.timestamp, &usage.usage, usage.tier);
         let Some(charge) = charge else { continue };
-        let rule = books.draw_rules.rule(usage.context.tenant);
+        let rule = books.draw_rules.version(usage.context.tenant, rule_version);
         let drawn = match rule.rule {
-            DrawRule::PerCost => draw(books, &usage.context, &usage.usage, Some(charge), now)
+            DrawRule::PerCost => draw(books, rule, &usage.context, &usage.usage, Some(charge), now)
                 .ok_or(Rejection::AmountOutOfRange { field: "usage" })?,
             DrawRule::PerToken | DrawRule::PerRequest | DrawRule::None => {
                 schemas::Draw { rule_version: rule.version, ..schemas::Draw::default() }

@@ -13,7 +13,7 @@ use schemas::{
 };
 
 use super::naming::Naming;
-use super::{Outcome, Refusal, Rejection, State};
+use super::{Outcome, Refusal, Rejection, State, money};
 
 /// The request half: waits, completes, or is known.
 pub(super) fn receive_request(
@@ -248,7 +248,7 @@ fn consumption(
     let accrued = books.wallets.wallet(call.context.tenant).accrued;
     let cost = charge.map(|charge| charge.cost).unwrap_or_default();
     let out_of_range = Rejection::AmountOutOfRange { field: "usage" };
-    if accrued.checked_add(cost).is_none() {
+    if money::accrued(accrued, cost).is_none() {
         return Err(out_of_range);
     }
     let rule = books.draw_rules.rule(call.context.tenant);

@@ -11,4 +11,5 @@ pub mod intake;
 pub mod jobs;
 pub mod outbox;
 pub mod reports;
+pub mod views;
 pub mod writer;

@@ -1,1 +1,21 @@
-//! stub
+//! What follows from the log: pure folds of its events. No I/O, no clock, no async.
+#![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+pub mod books;
+pub mod calls;
+pub mod collections;
+pub mod directory;
+pub mod draw_rules;
+pub mod histories;
+pub mod ledger;
+pub mod names;
+pub mod prices;
+mod projection;
+mod projections;
+pub mod quota;
+pub mod unrated;
+pub mod usage;
+pub mod wallets;
+
+pub use projection::Projection;
+pub use projections::{PARTS, Part, Projections, Save};

@@ -39,6 +39,10 @@ pub enum Command {
     },
     /// Rate usage that had no price.
     RateUsage(Vec<UnratedUsage>),
+    /// Make a tenant known.
+    RegisterTenant(RegisterTenant),
+    /// Make a user known as a tenant's.
+    RegisterUser(RegisterUser),
 }
 
 /// A command with its sender and by what it is recognised.
@@ -259,4 +263,22 @@ pub struct UnratedUsage {
     pub usage: Usage,
     /// The class of service.
     pub tier: ServiceTier,
+}
+
+/// See [`Command::RegisterTenant`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct RegisterTenant {
+    /// The tenant's id.
+    pub tenant: Name,
+    /// What people call it.
+    pub display_name: Name,
+}
+
+/// See [`Command::RegisterUser`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+pub struct RegisterUser {
+    /// The user's id.
+    pub user: Name,
+    /// The tenant the user belongs to.
+    pub tenant: Name,
 }

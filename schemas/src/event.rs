@@ -40,6 +40,10 @@ pub enum Event {
     ConsumptionRecorded(Box<Consumption>),
     /// A consumption that had no price when it was recorded has one now.
     ConsumptionRated(ConsumptionRated),
+    /// A tenant that may have been seen in messages before is known by its own name now.
+    TenantRegistered(TenantRegistered),
+    /// A user that may have been seen in messages before is known as a tenant's now.
+    UserRegistered(UserRegistered),
 }
 
 impl Event {
@@ -61,6 +65,8 @@ impl Event {
             Self::ConflictObserved(_) => "conflict_observed",
             Self::ConsumptionRecorded(_) => "consumption_recorded",
             Self::ConsumptionRated(_) => "consumption_rated",
+            Self::TenantRegistered(_) => "tenant_registered",
+            Self::UserRegistered(_) => "user_registered",
         }
     }
 }
@@ -367,4 +373,22 @@ pub struct ConsumptionRated {
     pub charge: Charge,
     /// What it drew, where the rule goes by cost.
     pub draw: Draw,
+}
+
+/// See [`Event::TenantRegistered`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TenantRegistered {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What people call it.
+    pub display_name: String,
+}
+
+/// See [`Event::UserRegistered`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct UserRegistered {
+    /// The user.
+    pub user: UserId,
+    /// The tenant the user belongs to.
+    pub tenant: TenantId,
 }

@@ -3,16 +3,20 @@
 #![deny(clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod amount;
+mod builtin_prices;
 mod command;
 mod decimal;
 mod event;
 mod ids;
 mod price;
+mod price_map;
+mod rating;
 mod record;
 mod time;
 mod usage;
 
 pub use amount::{Credits, Money};
+pub use builtin_prices::builtin_sheets;
 pub use command::*;
 pub use decimal::DecimalError;
 pub use event::*;
@@ -20,7 +24,9 @@ pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
 };
-pub use price::{Charge, PriceSheet, PriceVersion, Rate, TokenClass};
+pub use price::{Charge, PriceSheet, PriceSheetError, PriceVersion, Rate, TokenClass};
+pub use price_map::{EntryError, PriceMap, PriceMapError, PriceMapReport, Reason, RoundedPrice};
+pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };

@@ -37,17 +37,18 @@ impl Fingerprint {
     /// A call's: four bytes for its request half, four for its response half, zero where absent.
     #[must_use]
     pub fn of_halves(request: Option<[u8; 4]>, response: Option<[u8; 4]>) -> Self {
-        let [a, b, c, d] = request.unwrap_or_default();
-        let [e, f, g, h] = response.unwrap_or_default();
-        Self([a, b, c, d, e, f, g, h])
+        let mut bytes = [0; 8];
+        let (front, back) = bytes.split_at_mut(4);
+        front.copy_from_slice(&request.unwrap_or_default());
+        back.copy_from_slice(&response.unwrap_or_default());
+        Self(bytes)
     }
 
     /// A call's halves again; `None` where absent.
     #[must_use]
     pub fn halves(self) -> (Option<[u8; 4]>, Option<[u8; 4]>) {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        let present = |half: [u8; 4]| (half != [0; 4]).then_some(half);
-        (present([a, b, c, d]), present([e, f, g, h]))
+        let present = |half: Option<&[u8; 4]>| half.copied().filter(|half| *half != [0; 4]);
+        (present(self.0.first_chunk()), present(self.0.last_chunk()))
     }
 }
 

@@ -43,7 +43,9 @@ pub enum UsageOrigin {
     Estimated,
 }
 
-/// The class of service that a call was sent with; prices differ by it.
+/// The class of service that a call was sent with; prices differ by it. The other spellings are
+/// those of the providers and of LiteLLM: `auto` bills as standard until a report says otherwise.
+/// Stored by position: append only.
 #[derive(
     Debug,
     Clone,
@@ -63,13 +65,20 @@ pub enum UsageOrigin {
 pub enum ServiceTier {
     /// The ordinary price.
     #[default]
+    #[serde(alias = "default", alias = "auto")]
     Standard,
     /// Faster, dearer.
+    #[serde(alias = "fast")]
     Priority,
     /// Slower, cheaper.
     Flex,
     /// In bulk, later, cheapest.
+    #[serde(alias = "batches")]
     Batch,
+    /// Between flex and standard.
+    Balanced,
+    /// Faster than priority, dearest.
+    Ultrafast,
 }
 
 /// How a request was made.

@@ -1,1 +1,146 @@
-//! stub
+//! The rules: what a command leads to, given the state and the time. `decide` may refuse and may not
+//! act; it reads no clock, does no I/O and changes nothing.
+
+mod calls;
+mod due;
+mod money;
+mod naming;
+mod prices;
+mod quota;
+mod rejection;
+mod tenants;
+
+use projections::books::Deciding;
+use projections::calls::Key;
+use schemas::{
+    ActorId, Command, CommandHeader, CommandKey, Envelope, Event, Recorded, Sequence, Timestamp,
+};
+
+pub use due::Due;
+pub use rejection::Rejection;
+
+use naming::Naming;
+
+/// Rules that the operator sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How long a half of a call waits for the other before it counts as incomplete.
+    pub pairing_timeout_seconds: i64,
+}
+
+/// What the writer decides by: the folds, and what falls due when.
+#[derive(Debug)]
+pub struct State {
+    /// The folds.
+    pub deciding: Deciding,
+    due: Due,
+    rules: Rules,
+}
+
+impl State {
+    /// The state that follows from `deciding`.
+    #[must_use]
+    pub fn new(deciding: Deciding, rules: Rules) -> Self {
+        let due = Due::of(&deciding);
+        Self { deciding, due, rules }
+    }
+
+    /// Takes one event in.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Self { deciding, due, rules: _ } = self;
+        deciding.apply(recorded);
+        due.apply(recorded, deciding);
+    }
+}
+
+/// What a command leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These events, to be recorded under this header.
+    Record(CommandHeader, Vec<Event>),
+    /// Nothing: the same was recorded before, and led to this event.
+    Already(Sequence),
+    /// Nothing: there was nothing to do.
+    Nothing,
+}
+
+/// Events with the key that the command is recognised by from now on, before its actor is named.
+type Outcome = Result<Option<(CommandKey, Vec<Event>)>, Refusal>;
+
+/// Why a command leads to nothing new.
+enum Refusal {
+    Already(Sequence),
+    Rejected(Rejection),
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// What `envelope` leads to at `now`.
+///
+/// # Errors
+/// When the command breaks a rule; nothing is to change then.
+pub fn decide(state: &State, envelope: &Envelope, now: Timestamp) -> Result<Decision, Rejection> {
+    if let Some(key) = envelope.key
+        && let Some(seen) = state.deciding.calls.seen(Key::explicit(key))
+    {
+        return if seen.fingerprint == envelope.fingerprint {
+            Ok(Decision::Already(seen.sequence()))
+        } else {
+            Err(Rejection::KeyReused)
+        };
+    }
+    let mut naming = Naming::new(&state.deciding.books.names);
+    let outcome = decide_command(state, envelope, now, &mut naming);
+    let (key, events) = match outcome {
+        Ok(Some(recorded)) => recorded,
+        Ok(None) => return Ok(Decision::Nothing),
+        Err(Refusal::Already(sequence)) => return Ok(Decision::Already(sequence)),
+        Err(Refusal::Rejected(rejection)) => return Err(rejection),
+    };
+    let actor: ActorId = naming.id(&envelope.actor);
+    let header = CommandHeader { actor, key, fingerprint: envelope.fingerprint };
+    let mut all = naming.into_events();
+    all.extend(events);
+    Ok(Decision::Record(header, all))
+}
+
+fn decide_command(
+    state: &State,
+    envelope: &Envelope,
+    now: Timestamp,
+    naming: &mut Naming<'_>,
+) -> Outcome {
+    let Envelope { command, fingerprint, key, actor: _ } = envelope;
+    let books = &state.deciding.books;
+    let explicit = key.map_or(CommandKey::None, CommandKey::Explicit);
+    let events = match command {
+        Command::RecordConsumption(report) => {
+            return calls::record_consumption(state, report, *fingerprint, now, naming);
+        }
+        Command::ReceiveRequest(report) => {
+            return calls::receive_request(state, report, *fingerprint, now, naming);
+        }
+        Command::ReceiveResponse(report) => {
+            return calls::receive_response(state, report, *fingerprint, now, naming);
+        }
+        Command::RechargeQuota(recharge) => vec![quota::recharge(books, recharge, naming)?],
+        Command::TopUpWallet(top_up) => vec![money::top_up(books, top_up, naming)?],
+        Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],
+        Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],
+        Command::PublishPrices(book) => prices::publish(books, book, now, naming)?,
+        Command::RateUsage(usage) => prices::rate_backlog(books, usage, now)?,
+        Command::BookExpiredQuota { lots_max } => state.due.expired_lots(books, now, *lots_max),
+        Command::TimeOutPairings { halves_max } => {
+            let seconds = state.rules.pairing_timeout_seconds;
+            let deadline = now.plus_seconds(seconds.saturating_neg());
+            state.due.lone_halves(&state.deciding.calls, deadline, *halves_max)
+        }
+        Command::RegisterTenant(registration) => tenants::register(registration, naming),
+        Command::RegisterUser(registration) => tenants::register_user(registration, naming),
+    };
+    Ok((!events.is_empty()).then_some((explicit, events)))
+}

@@ -161,7 +161,9 @@ impl<N: Fn() -> Timestamp> Feed<N> {
                 match outcome {
                     Ok(receipt) => match receipt.outcome {
                         Outcome::Recorded => answered.recorded += 1,
-                        Outcome::AlreadyRecorded => answered.already_recorded += 1,
+                        Outcome::AlreadyRecorded | Outcome::Nothing => {
+                            answered.already_recorded += 1
+                        }
                     },
                     Err(error) => match Reason::of_refusal(&error) {
                         Some(reason) => answered.dead.push(DeadLetter { delivery, reason }),

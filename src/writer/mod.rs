@@ -1,70 +1,194 @@
-//! Stands in for the writer's handle until the writer is merged.
+//! The one writer: it owns the truth. Commands queue up, a first thread decides them against the
+//! state, a second one stores them, a batch and one sync at a time, shows them to the readers, and
+//! only then answers. While one batch is on its way to disk, the next is being decided.
 
-use schemas::{Envelope, Sequence};
+mod checkpointing;
+mod deciding;
+mod storing;
 
-/// Stub.
-#[derive(Debug, Clone)]
-pub struct Writer;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// Stub.
+use parking_lot::RwLock;
+use projections::Projections;
+use projections::books::Reading;
+use replay::{Checkpoints, Log};
+use schemas::{Envelope, Recorded, Sequence};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::domain::{Rejection, Rules, State};
+
+/// Whether a command was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Stub.
+    /// It is on disk now.
     Recorded,
-    /// Stub.
+    /// The same had been recorded before; nothing was added.
     AlreadyRecorded,
+    /// There was nothing to do.
+    Nothing,
 }
 
-/// Stub.
-#[derive(Debug, Clone, Copy)]
+/// What the writer answers. Whatever it speaks of is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Stub.
+    /// Whether the command was new.
     pub outcome: Outcome,
-    /// Stub.
-    pub first: Sequence,
-    /// Stub.
-    pub last: Sequence,
+    /// The event that the command led to; of several, the last. Zero when there was nothing to do.
+    pub sequence: Sequence,
+    /// The whole batch that made it durable; empty when the command was not new.
+    batch: Arc<Vec<Recorded>>,
 }
 
-/// Stub.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("rejected")]
-pub struct Rejection;
-
-impl Rejection {
-    /// Stub.
+impl Receipt {
+    /// The event at [`Self::sequence`], when this command recorded it.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
-        "rejected"
-    }
-
-    /// Stub.
-    #[must_use]
-    pub const fn field(&self) -> Option<&'static str> {
-        None
+    pub fn recorded(&self) -> Option<&Recorded> {
+        let first = self.batch.first()?.sequence;
+        let place = self.sequence.get().checked_sub(first.get())?;
+        self.batch.get(usize::try_from(place).ok()?)
     }
 }
 
-/// Stub.
-#[derive(Debug, Clone, thiserror::Error)]
+/// Why a command was not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SubmitError {
-    /// Stub.
-    #[error("{0}")]
+    /// It breaks a rule.
+    #[error(transparent)]
     Rejected(Rejection),
-    /// Stub.
-    #[error("busy")]
+    /// The queue is full.
+    #[error("too many commands are waiting")]
     Busy,
-    /// Stub.
-    #[error("stopped")]
+    /// The writer has stopped; whether the command was recorded is known after the next start.
+    #[error("the writer has stopped")]
     Stopped,
 }
 
+/// How the writer works.
+#[derive(Debug, Clone, Copy)]
+pub struct WriterOptions {
+    /// How many submissions may wait.
+    pub queue_max: usize,
+    /// A checkpoint is taken after this many events.
+    pub checkpoint_events: u64,
+    /// The operator's rules.
+    pub rules: Rules,
+}
+
+/// Where commands are handed in. Cheap to clone; the writer ends when all clones are gone.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Job>,
+}
+
+type Answer = Result<Receipt, SubmitError>;
+
+/// One submission.
+#[derive(Debug)]
+enum Job {
+    One(Box<Envelope>, oneshot::Sender<Answer>),
+    Many(Vec<Envelope>, oneshot::Sender<Vec<Answer>>),
+}
+
+/// What a started writer consists of.
+#[derive(Debug)]
+pub struct Started {
+    /// Where commands go in.
+    pub writer: Writer,
+    /// What readers read.
+    pub reading: Arc<RwLock<Reading>>,
+    /// The last event that readers see.
+    pub head: watch::Receiver<Sequence>,
+    /// Turns false when an append has failed: the process must end then.
+    pub healthy: watch::Receiver<bool>,
+    /// Ends when the writer has ended, after a last checkpoint.
+    pub ended: JoinHandle<()>,
+}
+
 impl Writer {
-    /// Stub: records nothing; refuses the tenant `refused`.
-    #[expect(clippy::unused_async, reason = "stub")]
-    pub async fn submit_all(&self, envelopes: Vec<Envelope>) -> Vec<Result<Receipt, SubmitError>> {
-        let receipt =
-            Receipt { outcome: Outcome::Recorded, first: Sequence::new(1), last: Sequence::new(1) };
-        envelopes.iter().map(|_| Ok(receipt)).collect()
+    /// Starts the writer over `log`, whose events are folded into `projections`.
+    ///
+    /// # Errors
+    /// When the system has no threads to spare.
+    pub fn start(
+        log: Log,
+        projections: Projections,
+        checkpoints: Option<Checkpoints>,
+        clock: Clock,
+        options: WriterOptions,
+    ) -> std::io::Result<Started> {
+        let (deciding, reading) = projections.split();
+        let reading = Arc::new(RwLock::new(reading));
+        let (queue, jobs) = mpsc::channel(options.queue_max);
+        let (batches, to_store) = std::sync::mpsc::sync_channel(0);
+        let (head_sender, head) = watch::channel(log.head().sequence);
+        let (health_sender, healthy) = watch::channel(true);
+        let decider = deciding::Decider::new(
+            State::new(deciding, options.rules),
+            clock,
+            log.head(),
+            options.checkpoint_events,
+        );
+        let storer = storing::Storer::new(
+            log,
+            Arc::clone(&reading),
+            checkpointing::Checkpointer::start(checkpoints)?,
+            head_sender,
+            health_sender,
+        );
+        let decide = std::thread::Builder::new()
+            .name("decide".to_owned())
+            .spawn(move || decider.run(jobs, &batches))?;
+        let ended = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            storer.run(&to_store);
+            if decide.join().is_err() {
+                tracing::error!("the deciding thread has panicked");
+            }
+        })?;
+        Ok(Started { writer: Self { queue }, reading, head, healthy, ended })
+    }
+
+    /// Hands a command in and waits until it is on disk, or refused.
+    ///
+    /// # Errors
+    /// When it is refused, when the queue is full, or when the writer has stopped.
+    pub async fn submit(&self, envelope: Envelope) -> Answer {
+        let (sender, answer) = oneshot::channel();
+        self.offer(Job::One(Box::new(envelope), sender))?;
+        answer.await.unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// Hands several commands in as one submission, decided in their order, each with an answer of
+    /// its own. Waits for room in the queue.
+    pub async fn submit_all(&self, envelopes: Vec<Envelope>) -> Vec<Answer> {
+        let count = envelopes.len();
+        let (sender, answers) = oneshot::channel();
+        let stopped = || vec![Err(SubmitError::Stopped); count];
+        if self.queue.send(Job::Many(envelopes, sender)).await.is_err() {
+            return stopped();
+        }
+        answers.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// As [`Self::submit_all`], but refuses at once when the queue is full.
+    ///
+    /// # Errors
+    /// When the queue is full or the writer has stopped: nothing was handed in then.
+    pub async fn try_submit_all(
+        &self,
+        envelopes: Vec<Envelope>,
+    ) -> Result<Vec<Answer>, SubmitError> {
+        let (sender, answers) = oneshot::channel();
+        self.offer(Job::Many(envelopes, sender))?;
+        answers.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    fn offer(&self, job: Job) -> Result<(), SubmitError> {
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => SubmitError::Busy,
+            mpsc::error::TrySendError::Closed(_) => SubmitError::Stopped,
+        })
     }
 }

@@ -1,0 +1,150 @@
+//! The folds together: what the writer decides by, and what readers read.
+
+use schemas::{Event, Recorded, Sequence, Timestamp, UserId};
+
+use crate::calls::Calls;
+use crate::directory::Directory;
+use crate::draw_rules::DrawRules;
+use crate::histories::Histories;
+use crate::ledger::{Ledger, quota_postings};
+use crate::names::Names;
+use crate::prices::Prices;
+use crate::projection::Projection;
+use crate::quota::Quota;
+use crate::unrated::Unrated;
+use crate::usage::UsageByDay;
+use crate::wallets::Wallets;
+
+/// What both the writer and the readers need.
+#[derive(Debug, Clone, Default)]
+pub struct Books {
+    /// Up to and including this event.
+    pub head: Sequence,
+    /// When that event was recorded.
+    pub recorded_at: Timestamp,
+    /// The names.
+    pub names: Names,
+    /// Who is known.
+    pub directory: Directory,
+    /// Every account's balance.
+    pub ledger: Ledger,
+    /// Everyone's lots.
+    pub quota: Quota,
+    /// Every tenant's money.
+    pub wallets: Wallets,
+    /// All prices.
+    pub prices: Prices,
+    /// Every tenant's draw rule.
+    pub draw_rules: DrawRules,
+    /// Usage without a price.
+    pub unrated: Unrated,
+}
+
+impl Books {
+    /// Takes one event in, and checks that the folds and the ledger say the same of everything that
+    /// it moved.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Self {
+            head,
+            recorded_at,
+            names,
+            directory,
+            ledger,
+            quota,
+            wallets,
+            prices,
+            draw_rules,
+            unrated,
+        } = self;
+        *head = recorded.sequence;
+        *recorded_at = recorded.recorded_at;
+        names.apply(recorded);
+        directory.apply(recorded);
+        ledger.apply(recorded);
+        prices.apply(recorded);
+        draw_rules.apply(recorded);
+        unrated.apply(recorded);
+        if quota.follow(recorded).is_none() {
+            ledger.report(recorded.sequence, "quota is drawn that is not there".to_owned());
+        }
+        if wallets.follow(recorded).is_none() {
+            ledger.report(recorded.sequence, "money leaves its range".to_owned());
+        }
+        self.cross_check(recorded);
+    }
+
+    fn cross_check(&mut self, recorded: &Recorded) {
+        let Self { ledger, quota, wallets, .. } = self;
+        let mut user = None;
+        quota_postings(&recorded.event, |posting| {
+            if let crate::ledger::QuotaAccount::Lots(moved)
+            | crate::ledger::QuotaAccount::Overdraft(moved) = posting.source
+            {
+                user = Some(moved);
+            }
+        });
+        if let Event::QuotaRecharged(recharge) = &recorded.event {
+            user = Some(recharge.user);
+        }
+        let quota_agrees = |user: UserId| {
+            let account = quota.account(user);
+            ledger.lots(user) == account.remaining()
+                && ledger.overdraft(user).checked_neg() == Some(account.overdraft())
+        };
+        if user.is_some_and(|user| !quota_agrees(user)) {
+            ledger.report(recorded.sequence, "quota and ledger disagree".to_owned());
+        }
+        let tenant = match &recorded.event {
+            Event::WalletToppedUp(money) => money.tenant,
+            Event::WalletAdjusted(money) => money.tenant,
+            Event::ConsumptionRecorded(consumption) => consumption.context.tenant,
+            Event::ConsumptionRated(rated) => rated.context.tenant,
+            _ => return,
+        };
+        let wallet = wallets.wallet(tenant);
+        let agrees = ledger.wallet(tenant) == wallet.balance
+            && ledger.accrued(tenant).checked_neg() == Some(wallet.accrued);
+        if !agrees {
+            ledger.report(recorded.sequence, "wallet and ledger disagree".to_owned());
+        }
+    }
+}
+
+/// What the writer decides by.
+#[derive(Debug, Clone, Default)]
+pub struct Deciding {
+    /// What readers need as well.
+    pub books: Books,
+    /// What has been taken in.
+    pub calls: Calls,
+}
+
+impl Deciding {
+    /// Takes one event in.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Self { books, calls } = self;
+        books.apply(recorded);
+        calls.apply(recorded);
+    }
+}
+
+/// What readers read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// What the writer needs as well.
+    pub books: Books,
+    /// Usage by day.
+    pub usage: UsageByDay,
+    /// Which events concern whom.
+    pub histories: Histories,
+}
+
+impl Reading {
+    /// Takes one event in.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Self { books, usage, histories } = self;
+        books.apply(recorded);
+        usage.apply(recorded);
+        histories.apply(recorded);
+    }
+}

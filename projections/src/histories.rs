@@ -1,0 +1,142 @@
+//! Which events concern whom: compact lists of positions, from which histories, audits and the state
+//! as of any past moment are read back out of the log.
+
+use bincode::{Decode, Encode};
+use schemas::{CallContext, Event, NameId, Recorded, Sequence, TenantId, UserId};
+
+use crate::collections::{Paged, PostingList, Sharded};
+use crate::projection::Projection;
+
+/// What became of a record after it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Sequel {
+    /// The consumption that completed a timed-out half.
+    pub completed_by: Option<Sequence>,
+    /// The event that rated an unrated consumption.
+    pub rated_by: Option<Sequence>,
+}
+
+/// The positions of the events that concern each tenant and user.
+#[derive(Debug, Clone, Default, Encode, Decode)]
+pub struct Histories {
+    calls: PostingList,
+    tenant_calls: Paged<PostingList>,
+    tenant_money: Paged<PostingList>,
+    user_calls: Paged<PostingList>,
+    user_quota: Paged<PostingList>,
+    /// By the sequence of the half, or of the consumption. Only where something did follow, or may.
+    sequels: Sharded<Sequence, Sequel, 64>,
+    timed_out: u64,
+    conflicts: u64,
+}
+
+impl Histories {
+    /// Everyone's calls, as [`Self::tenant_calls`].
+    #[must_use]
+    pub const fn calls(&self) -> &PostingList {
+        &self.calls
+    }
+
+    /// A tenant's calls: consumptions, late ratings, and halves that timed out.
+    #[must_use]
+    pub fn tenant_calls(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_calls.get(tenant.number())
+    }
+
+    /// A tenant's top-ups and adjustments.
+    #[must_use]
+    pub fn tenant_money(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_money.get(tenant.number())
+    }
+
+    /// A user's calls, as [`Self::tenant_calls`].
+    #[must_use]
+    pub fn user_calls(&self, user: UserId) -> &PostingList {
+        self.user_calls.get(user.number())
+    }
+
+    /// A user's recharges and expiries.
+    #[must_use]
+    pub fn user_quota(&self, user: UserId) -> &PostingList {
+        self.user_quota.get(user.number())
+    }
+
+    /// What became of a timed-out half or an unrated consumption.
+    #[must_use]
+    pub fn sequel(&self, record: Sequence) -> Sequel {
+        self.sequels.get(&record).copied().unwrap_or_default()
+    }
+
+    /// How many halves are incomplete because their counterpart never came.
+    #[must_use]
+    pub const fn incomplete_count(&self) -> u64 {
+        self.timed_out
+    }
+
+    /// How many messages came again with other content.
+    #[must_use]
+    pub const fn conflict_count(&self) -> u64 {
+        self.conflicts
+    }
+
+    /// Bytes that the positions take on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        [&self.tenant_calls, &self.tenant_money, &self.user_calls, &self.user_quota]
+            .into_iter()
+            .flat_map(Paged::iter)
+            .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
+            .fold(self.calls.heap_bytes(), usize::saturating_add)
+    }
+
+    fn call(&mut self, sequence: Sequence, tenant: TenantId, user: Option<UserId>) {
+        self.calls.push(sequence);
+        self.tenant_calls.get_mut(tenant.number()).push(sequence);
+        if let Some(user) = user {
+            self.user_calls.get_mut(user.number()).push(sequence);
+        }
+    }
+
+    fn call_of(&mut self, sequence: Sequence, context: &CallContext) {
+        self.call(sequence, context.tenant, context.user);
+    }
+}
+
+impl Projection for Histories {
+    const NAME: &'static str = "histories";
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, recorded: &Recorded) {
+        let sequence = recorded.sequence;
+        match &recorded.event {
+            Event::ConsumptionRecorded(consumption) => {
+                self.call_of(sequence, &consumption.context);
+                let sequel = consumption.waited.and_then(|half| self.sequels.get_mut(&half));
+                if let Some(sequel) = sequel {
+                    sequel.completed_by = Some(sequence);
+                    self.timed_out = self.timed_out.saturating_sub(1);
+                }
+            }
+            Event::ConsumptionRated(rated) => {
+                self.call_of(sequence, &rated.context);
+                let sequel = Sequel { rated_by: Some(sequence), ..Sequel::default() };
+                self.sequels.insert(rated.consumption, sequel);
+            }
+            Event::PairingTimedOut(half) => {
+                self.call(sequence, half.tenant, half.user);
+                self.sequels.insert(half.half, Sequel::default());
+                self.timed_out = self.timed_out.saturating_add(1);
+            }
+            Event::ConflictObserved(_) => self.conflicts = self.conflicts.saturating_add(1),
+            Event::QuotaRecharged(lot) => self.user_quota.get_mut(lot.user.number()).push(sequence),
+            Event::QuotaExpired(lot) => self.user_quota.get_mut(lot.user.number()).push(sequence),
+            Event::WalletToppedUp(money) => {
+                self.tenant_money.get_mut(money.tenant.number()).push(sequence);
+            }
+            Event::WalletAdjusted(money) => {
+                self.tenant_money.get_mut(money.tenant.number()).push(sequence);
+            }
+            _ => (),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Double entry: the postings that an event implies, and the balance of every account. What the
+//! quota and wallet folds say must agree with it after every event.
+
+use bincode::{Decode, Encode};
+use schemas::{Credits, Draw, Event, Money, NameId, Recorded, Sequence, TenantId, UserId};
+
+use crate::collections::Paged;
+use crate::projection::Projection;
+
+/// A movement from one account to another. It cannot be unbalanced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting<Account, Amount> {
+    /// What becomes less.
+    pub source: Account,
+    /// What becomes more.
+    pub destination: Account,
+    /// By how much; above zero.
+    pub amount: Amount,
+}
+
+/// The accounts that quota moves between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaAccount {
+    /// Where all quota comes from; minus what was ever given.
+    Issued,
+    /// What users hold in lots.
+    Lots(UserId),
+    /// Minus what users drew beyond their lots.
+    Overdraft(UserId),
+    /// What was used.
+    Consumed,
+    /// What lapsed.
+    Expired,
+}
+
+/// The accounts that money moves between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoneyAccount {
+    /// Minus what came in from outside.
+    Funding,
+    /// Minus what people corrected.
+    Adjustments,
+    /// What a tenant paid and was not billed.
+    Wallet(TenantId),
+    /// Minus what a tenant used and was not billed.
+    Accrued(TenantId),
+    /// What all tenants used and were not billed.
+    UnbilledRevenue,
+}
+
+/// The movements of quota that an event implies.
+pub fn quota_postings(event: &Event, mut post: impl FnMut(Posting<QuotaAccount, Credits>)) {
+    use QuotaAccount::{Consumed, Expired, Issued, Lots, Overdraft};
+    let mut draw = |user: Option<UserId>, draw: &Draw| {
+        let Some(user) = user else { return };
+        for lot in &draw.lots {
+            post(Posting { source: Lots(user), destination: Consumed, amount: lot.amount });
+        }
+        if !draw.overdraft.is_zero() {
+            post(Posting {
+                source: Overdraft(user),
+                destination: Consumed,
+                amount: draw.overdraft,
+            });
+        }
+    };
+    match event {
+        Event::ConsumptionRecorded(consumption) => {
+            draw(consumption.context.user, &consumption.draw);
+        }
+        Event::ConsumptionRated(rated) => draw(rated.context.user, &rated.draw),
+        Event::QuotaRecharged(lot) => {
+            let user = lot.user;
+            post(Posting { source: Issued, destination: Lots(user), amount: lot.amount });
+            if !lot.overdraft_paid.is_zero() {
+                post(Posting {
+                    source: Lots(user),
+                    destination: Overdraft(user),
+                    amount: lot.overdraft_paid,
+                });
+            }
+        }
+        Event::QuotaExpired(lot) => {
+            post(Posting { source: Lots(lot.user), destination: Expired, amount: lot.amount });
+        }
+        Event::NameIntroduced(_)
+        | Event::WalletToppedUp(_)
+        | Event::WalletAdjusted(_)
+        | Event::DrawRuleSet(_)
+        | Event::ModelPriced(_)
+        | Event::PriceBookPublished(_)
+        | Event::RequestReceived(_)
+        | Event::ResponseReceived(_)
+        | Event::PairingTimedOut(_)
+        | Event::ConflictObserved(_)
+        | Event::TenantRegistered(_)
+        | Event::UserRegistered(_) => {}
+    }
+}
+
+/// The movements of money that an event implies.
+pub fn money_postings(event: &Event, mut post: impl FnMut(Posting<MoneyAccount, Money>)) {
+    use MoneyAccount::{Accrued, Adjustments, Funding, UnbilledRevenue, Wallet};
+    let mut accrue = |tenant: TenantId, cost: Money| {
+        if !cost.is_zero() {
+            post(Posting { source: Accrued(tenant), destination: UnbilledRevenue, amount: cost });
+        }
+    };
+    match event {
+        Event::ConsumptionRecorded(consumption) => {
+            if let Some(charge) = consumption.charge {
+                accrue(consumption.context.tenant, charge.cost);
+            }
+        }
+        Event::ConsumptionRated(rated) => accrue(rated.context.tenant, rated.charge.cost),
+        Event::WalletToppedUp(top_up) => post(Posting {
+            source: Funding,
+            destination: Wallet(top_up.tenant),
+            amount: top_up.amount,
+        }),
+        Event::WalletAdjusted(adjustment) => {
+            let wallet = Wallet(adjustment.tenant);
+            let (source, destination, amount) = match adjustment.amount.checked_neg() {
+                Some(taken) if taken.is_positive() => (wallet, Adjustments, taken),
+                _ => (Adjustments, wallet, adjustment.amount),
+            };
+            post(Posting { source, destination, amount });
+        }
+        Event::NameIntroduced(_)
+        | Event::QuotaRecharged(_)
+        | Event::QuotaExpired(_)
+        | Event::DrawRuleSet(_)
+        | Event::ModelPriced(_)
+        | Event::PriceBookPublished(_)
+        | Event::RequestReceived(_)
+        | Event::ResponseReceived(_)
+        | Event::PairingTimedOut(_)
+        | Event::ConflictObserved(_)
+        | Event::TenantRegistered(_)
+        | Event::UserRegistered(_) => {}
+    }
+}
+
+/// A law that an event breaks. There is none in a log that this program wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Violation {
+    /// The event.
+    pub sequence: Sequence,
+    /// What does not add up.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+struct QuotaBalances {
+    lots: Credits,
+    overdraft: Credits,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+struct MoneyBalances {
+    wallet: Money,
+    accrued: Money,
+}
+
+/// The balance of every account.
+#[derive(Debug, Clone, Default, Encode, Decode)]
+pub struct Ledger {
+    users: Paged<QuotaBalances>,
+    tenants: Paged<MoneyBalances>,
+    issued: i128,
+    consumed: i128,
+    expired: i128,
+    funding: Money,
+    adjustments: Money,
+    unbilled: Money,
+    violations: Vec<Violation>,
+}
+
+impl Ledger {
+    /// What the user holds in lots, expired but not yet booked ones included.
+    #[must_use]
+    pub fn lots(&self, user: UserId) -> Credits {
+        self.users.get(user.number()).lots
+    }
+
+    /// Minus what the user drew beyond lots.
+    #[must_use]
+    pub fn overdraft(&self, user: UserId) -> Credits {
+        self.users.get(user.number()).overdraft
+    }
+
+    /// What the tenant paid and was not billed.
+    #[must_use]
+    pub fn wallet(&self, tenant: TenantId) -> Money {
+        self.tenants.get(tenant.number()).wallet
+    }
+
+    /// Minus what the tenant used and was not billed.
+    #[must_use]
+    pub fn accrued(&self, tenant: TenantId) -> Money {
+        self.tenants.get(tenant.number()).accrued
+    }
+
+    /// The laws that events broke.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Notes that an event breaks a law.
+    pub fn report(&mut self, sequence: Sequence, detail: String) {
+        self.violations.push(Violation { sequence, detail });
+    }
+
+    /// The sums over all accounts, of quota in its smallest unit and of money. Both are zero.
+    #[must_use]
+    pub fn trial_balance(&self) -> (i128, i128) {
+        let users = self.users.iter().fold(0_i128, |sum, (_, user)| {
+            sum.saturating_add(i128::from(user.lots.units()))
+                .saturating_add(i128::from(user.overdraft.units()))
+        });
+        let quota = [self.issued, self.consumed, self.expired]
+            .into_iter()
+            .fold(users, i128::saturating_add);
+        let tenants = self.tenants.iter().fold(0_i128, |sum, (_, tenant)| {
+            sum.saturating_add(tenant.wallet.units()).saturating_add(tenant.accrued.units())
+        });
+        let money = [self.funding, self.adjustments, self.unbilled]
+            .into_iter()
+            .fold(tenants, |sum, amount| sum.saturating_add(amount.units()));
+        (quota, money)
+    }
+
+    fn move_quota(&mut self, account: QuotaAccount, amount: Credits, sign: i64) -> Option<()> {
+        let units = amount.units().checked_mul(sign)?;
+        let wide = i128::from(units);
+        match account {
+            QuotaAccount::Lots(user) => {
+                let balance = &mut self.users.get_mut(user.number()).lots;
+                *balance = balance.checked_add(Credits::from_units(units))?;
+            }
+            QuotaAccount::Overdraft(user) => {
+                let balance = &mut self.users.get_mut(user.number()).overdraft;
+                *balance = balance.checked_add(Credits::from_units(units))?;
+            }
+            QuotaAccount::Issued => self.issued = self.issued.checked_add(wide)?,
+            QuotaAccount::Consumed => self.consumed = self.consumed.checked_add(wide)?,
+            QuotaAccount::Expired => self.expired = self.expired.checked_add(wide)?,
+        }
+        Some(())
+    }
+
+    fn move_money(&mut self, account: MoneyAccount, amount: Money) -> Option<()> {
+        let balance = match account {
+            MoneyAccount::Wallet(tenant) => &mut self.tenants.get_mut(tenant.number()).wallet,
+            MoneyAccount::Accrued(tenant) => &mut self.tenants.get_mut(tenant.number()).accrued,
+            MoneyAccount::Funding => &mut self.funding,
+            MoneyAccount::Adjustments => &mut self.adjustments,
+            MoneyAccount::UnbilledRevenue => &mut self.unbilled,
+        };
+        *balance = balance.checked_add(amount)?;
+        Some(())
+    }
+}
+
+impl Projection for Ledger {
+    const NAME: &'static str = "ledger";
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, recorded: &Recorded) {
+        let mut broken = None;
+        quota_postings(&recorded.event, |posting| {
+            let moved = posting.amount.is_positive()
+                && self.move_quota(posting.source, posting.amount, -1).is_some()
+                && self.move_quota(posting.destination, posting.amount, 1).is_some();
+            if !moved {
+                broken = Some(format!("{posting:?} cannot be posted"));
+            }
+        });
+        money_postings(&recorded.event, |posting| {
+            let moved = posting.amount.is_positive()
+                && posting
+                    .amount
+                    .checked_neg()
+                    .and_then(|taken| self.move_money(posting.source, taken))
+                    .is_some()
+                && self.move_money(posting.destination, posting.amount).is_some();
+            if !moved {
+                broken = Some(format!("{posting:?} cannot be posted"));
+            }
+        });
+        if let Some(detail) = broken {
+            self.report(recorded.sequence, detail);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Every fold of the log at one position: what a rebuild makes, what a checkpoint keeps, and what
+//! the service starts from.
+
+use bincode::error::{DecodeError, EncodeError};
+use schemas::{Recorded, Sequence, Timestamp};
+
+use crate::Projection;
+use crate::books::{Books, Deciding, Reading};
+use crate::calls::Calls;
+use crate::directory::Directory;
+use crate::draw_rules::DrawRules;
+use crate::histories::Histories;
+use crate::ledger::Ledger;
+use crate::names::Names;
+use crate::prices::Prices;
+use crate::quota::Quota;
+use crate::unrated::Unrated;
+use crate::usage::UsageByDay;
+use crate::wallets::Wallets;
+
+/// The name and the version of every part of a checkpoint.
+pub const PARTS: [(&str, u32); 11] = [
+    version_of::<Names>(),
+    version_of::<Directory>(),
+    version_of::<Ledger>(),
+    version_of::<Quota>(),
+    version_of::<Wallets>(),
+    version_of::<Prices>(),
+    version_of::<DrawRules>(),
+    version_of::<Unrated>(),
+    version_of::<Calls>(),
+    version_of::<UsageByDay>(),
+    version_of::<Histories>(),
+];
+
+const fn version_of<P: Projection>() -> (&'static str, u32) {
+    (P::NAME, P::VERSION)
+}
+
+/// Every fold. Adding a projection is its file and its lines here: the compiler asks for them all.
+#[derive(Debug, Clone, Default)]
+pub struct Projections {
+    /// What both the writer and the readers need.
+    pub books: Books,
+    /// What has been taken in.
+    pub calls: Calls,
+    /// Usage by day.
+    pub usage: UsageByDay,
+    /// Which events concern whom.
+    pub histories: Histories,
+}
+
+/// One projection's part of a checkpoint.
+pub struct Part<'a> {
+    /// The projection.
+    pub name: &'static str,
+    /// The version of its state.
+    pub version: u32,
+    /// Writes the state's canonical bytes.
+    pub save: Box<Save<'a>>,
+}
+
+/// Writes a state's canonical bytes.
+pub type Save<'a> = dyn Fn(&mut dyn std::io::Write) -> Result<(), EncodeError> + Send + 'a;
+
+impl Projections {
+    /// Takes one event in.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        let Self { books, calls, usage, histories } = self;
+        books.apply(recorded);
+        calls.apply(recorded);
+        usage.apply(recorded);
+        histories.apply(recorded);
+    }
+
+    /// The last event taken in.
+    #[must_use]
+    pub const fn head(&self) -> Sequence {
+        self.books.head
+    }
+
+    /// All parts, in order. The position itself is kept beside them.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        fn part<P: Projection + Sync>(projection: &P) -> Part<'_> {
+            let save = Box::new(|writer: &mut dyn std::io::Write| projection.save(writer));
+            Part { name: P::NAME, version: P::VERSION, save }
+        }
+        let Self { books, calls, usage, histories } = self;
+        let Books {
+            head: _,
+            recorded_at: _,
+            names,
+            directory,
+            ledger,
+            quota,
+            wallets,
+            prices,
+            draw_rules,
+            unrated,
+        } = books;
+        vec![
+            part(names),
+            part(directory),
+            part(ledger),
+            part(quota),
+            part(wallets),
+            part(prices),
+            part(draw_rules),
+            part(unrated),
+            part(calls),
+            part(usage),
+            part(histories),
+        ]
+    }
+
+    /// Reads the parts back; `bytes` gives each by its name.
+    ///
+    /// # Errors
+    /// When a part is missing or not of this version.
+    pub fn load(
+        head: Sequence,
+        recorded_at: Timestamp,
+        mut bytes: impl FnMut(&str) -> Option<Vec<u8>>,
+    ) -> Result<Self, DecodeError> {
+        fn part<P: Projection>(bytes: Option<Vec<u8>>) -> Result<P, DecodeError> {
+            P::load(&bytes.ok_or(DecodeError::Other("a part is missing"))?)
+        }
+        Ok(Self {
+            books: Books {
+                head,
+                recorded_at,
+                names: part(bytes(Names::NAME))?,
+                directory: part(bytes(Directory::NAME))?,
+                ledger: part(bytes(Ledger::NAME))?,
+                quota: part(bytes(Quota::NAME))?,
+                wallets: part(bytes(Wallets::NAME))?,
+                prices: part(bytes(Prices::NAME))?,
+                draw_rules: part(bytes(DrawRules::NAME))?,
+                unrated: part(bytes(Unrated::NAME))?,
+            },
+            calls: part(bytes(Calls::NAME))?,
+            usage: part(bytes(UsageByDay::NAME))?,
+            histories: part(bytes(Histories::NAME))?,
+        })
+    }
+
+    /// What the writer decides by and what readers read, each on its own from here on.
+    #[must_use]
+    pub fn split(self) -> (Deciding, Reading) {
+        let Self { books, calls, usage, histories } = self;
+        (Deciding { books: books.clone(), calls }, Reading { books, usage, histories })
+    }
+
+    /// The whole again, from what the writer and the readers hold at the same position.
+    #[must_use]
+    pub fn join(deciding: Deciding, usage: UsageByDay, histories: Histories) -> Self {
+        let Deciding { books, calls } = deciding;
+        Self { books, calls, usage, histories }
+    }
+}

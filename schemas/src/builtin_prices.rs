@@ -1,0 +1,34 @@
+//! The prices that hold before any price book is published: five OpenAI chat models.
+
+use crate::{Money, Name, PriceSheet, Rate, ServiceTier, TokenClass};
+
+/// Model, and input and output price of one token in nano-USD (10^-9 USD).
+const NANO_USD: [(&str, i128, i128); 5] = [
+    ("gpt-3.5-turbo", 1_500, 2_000),
+    ("gpt-3.5-turbo-16k", 1_500, 2_000),
+    ("gpt-4", 30_000, 60_000),
+    ("gpt-4-turbo", 10_000, 30_000),
+    ("gpt-4-turbo-preview", 10_000, 30_000),
+];
+
+/// The sheets of [`crate::PriceVersion`] 0, by exact model name and in the order of the names. A
+/// model that is not among them has no price.
+#[must_use]
+pub fn builtin_sheets() -> Vec<(Name, PriceSheet)> {
+    let sheet = |input, output| {
+        let rates = [(TokenClass::Input, input), (TokenClass::Output, output)];
+        let rates = rates.map(|(class, nano)| Rate {
+            class,
+            tier: ServiceTier::Standard,
+            above_tokens: 0,
+            per_token: nano_usd(nano),
+        });
+        PriceSheet::new(rates.to_vec()).expect("invariant: the built-in rates form a sheet")
+    };
+    let named = |name| Name::try_from(name).expect("invariant: a built-in name is a name");
+    NANO_USD.iter().map(|&(name, input, output)| (named(name), sheet(input, output))).collect()
+}
+
+fn nano_usd(count: i128) -> Money {
+    Money::from_units(count.saturating_mul(1_000_000_000))
+}

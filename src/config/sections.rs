@@ -1,0 +1,315 @@
+//! What can be configured: every section and key, in one list, with its default. Unknown keys are
+//! refused. What a key must satisfy beyond its type is checked in `config.rs`.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use schemas::Name;
+use serde::{Deserialize, Deserializer, de};
+
+use super::Secret;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where HTTP is served: `host:port`.
+    pub listen: Listen,
+    /// Where the log lives.
+    pub data_dir: PathBuf,
+    /// Who may call.
+    pub auth: Auth,
+    /// `RabbitMQ`.
+    pub intake: Intake,
+    /// What one request or message may ask for.
+    pub limits: Limits,
+    /// How often states are saved for a fast start.
+    pub checkpoint: Checkpoint,
+    /// Signed transfers.
+    pub vouchers: Vouchers,
+    /// What the operator reads.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: Listen::default(),
+            data_dir: PathBuf::from("data"),
+            auth: Auth::default(),
+            intake: Intake::default(),
+            limits: Limits::default(),
+            checkpoint: Checkpoint::default(),
+            vouchers: Vouchers::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// A name or an address; an IPv6 address without its brackets.
+    pub host: String,
+    /// 0 takes any free port.
+    pub port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: 8080 }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("must be `host:port`, got `{text}`");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']').ok_or_else(wrong)?,
+            None if host.contains(':') => return Err(wrong()),
+            None => host,
+        };
+        if host.is_empty() {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(formatter, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(formatter, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Keys that callers send as `X-API-Key`.
+    pub api_keys: Vec<ApiKey>,
+    /// Tokens that callers send as `Authorization: Bearer`.
+    pub jwt: Jwt,
+}
+
+/// One API key and whom it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    /// The key in clear; or give `key_sha256`.
+    pub key: Option<Secret>,
+    /// SHA-256 of the key, in hexadecimal.
+    pub key_sha256: Option<String>,
+    /// What its holder may do.
+    pub role: Role,
+    /// The tenant it belongs to; needed for a `tenant_admin`.
+    pub organization: Option<Name>,
+    /// The user it stands for; needed for a `tenant_user`.
+    pub user: Option<Name>,
+    /// How the log names it as an actor.
+    pub name: Name,
+}
+
+/// What a caller may see and change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything, of all tenants.
+    Developer,
+    /// Everything of one tenant.
+    TenantAdmin,
+    /// What is the user's own.
+    TenantUser,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Developer, Self::TenantAdmin, Self::TenantUser];
+
+    /// As it is written in tokens and in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Developer => "developer",
+            Self::TenantAdmin => "tenant_admin",
+            Self::TenantUser => "tenant_user",
+        }
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            format!(
+                "must be `developer`, `tenant_admin` or `tenant_user`, got `{}`",
+                text.chars().take(64).collect::<String>()
+            )
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Role {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// How tokens are verified. Without a secret, a key set address or `trust_upstream_jwt`, no token
+/// is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Jwt {
+    /// The secret of HS256 tokens.
+    pub hs256_secret: Option<Secret>,
+    /// Where the public keys of RS256, ES256 and `EdDSA` tokens are published.
+    pub jwks_url: Option<String>,
+    /// The `iss` that tokens must carry.
+    pub issuer: Option<String>,
+    /// The `aud` that tokens must carry.
+    pub audience: Option<String>,
+    /// The header that carries the token.
+    pub header: String,
+    /// Whether a token must carry `exp`; one that does is always held to it.
+    pub require_expiry: bool,
+    /// Believe tokens without verifying them: only behind a gateway that has done so already.
+    pub trust_upstream_jwt: bool,
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Self {
+            hs256_secret: None,
+            jwks_url: None,
+            issuer: None,
+            audience: None,
+            header: "authorization".to_owned(),
+            require_expiry: false,
+            trust_upstream_jwt: false,
+        }
+    }
+}
+
+/// `RabbitMQ`: where usage comes in, and where the log goes out.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Intake {
+    /// `amqp://…` or `amqps://…`; absent: off.
+    pub url: Option<Secret>,
+    /// The topic exchange that producers publish to.
+    pub exchange: String,
+    /// The queue of request halves.
+    pub request_queue: String,
+    /// The queue of response halves.
+    pub response_queue: String,
+    /// Where messages go that cannot be understood.
+    pub dead_exchange: String,
+    /// Where the log's events are published.
+    pub events_exchange: String,
+    /// Unacknowledged messages per queue.
+    pub prefetch: u16,
+    /// How long a half waits for its other half.
+    pub pairing_timeout_seconds: u32,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self {
+            url: None,
+            exchange: "llm-events".to_owned(),
+            request_queue: "llm-consumption-requests".to_owned(),
+            response_queue: "llm-consumption-responses".to_owned(),
+            dead_exchange: "llm-events.dead".to_owned(),
+            events_exchange: "ledger-events".to_owned(),
+            prefetch: 4096,
+            pairing_timeout_seconds: 3600,
+        }
+    }
+}
+
+/// What one request or message may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest HTTP body.
+    pub body_bytes_max: usize,
+    /// The most items in one batch.
+    pub batch_items_max: usize,
+    /// Commands that may wait for the writer before callers are told to come back.
+    pub queue_commands_max: usize,
+    /// How far ahead of the clock a reported moment may lie.
+    pub timestamp_ahead_seconds_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            batch_items_max: 10_000,
+            queue_commands_max: 16_384,
+            timestamp_ahead_seconds_max: 300,
+        }
+    }
+}
+
+/// How often states are saved for a fast start.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoint {
+    /// After so many events.
+    pub every_events: u64,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { every_events: 1_000_000 }
+    }
+}
+
+/// Signed transfers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vouchers {
+    /// Signs vouchers; at least 32 bytes.
+    pub signing_key: Option<Secret>,
+}
+
+/// What the operator reads on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Levels, as in `info` or `warn,tallybook=debug`.
+    pub filter: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people on a terminal, else for programs.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,116 @@
+//! What falls due when: lots that expire and halves that wait. An index over the folds, made anew at
+//! every start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use projections::books::{Books, Deciding};
+use projections::calls::{Calls, Key};
+use schemas::{
+    CallContext, Credits, Event, PairingTimedOut, QuotaExpired, Recorded, Sequence, Timestamp,
+    UserId,
+};
+
+/// The index.
+#[derive(Debug, Default)]
+pub struct Due {
+    lots: BTreeSet<(Timestamp, UserId, Sequence)>,
+    /// In the order in which they were recorded, which is also that of their deadlines.
+    halves: BTreeMap<Sequence, (Timestamp, Key)>,
+}
+
+impl Due {
+    /// The index over the present state.
+    #[must_use]
+    pub fn of(deciding: &Deciding) -> Self {
+        let lots = deciding
+            .books
+            .quota
+            .accounts()
+            .flat_map(|(user, account)| {
+                account.lots().iter().map(move |lot| (lot.expires_at, user, lot.id))
+            })
+            .collect();
+        let halves = deciding
+            .calls
+            .all_waiting()
+            .filter(|(_, waiting)| !waiting.timed_out)
+            .map(|(key, waiting)| (waiting.sequence, (waiting.since, key)))
+            .collect();
+        Self { lots, halves }
+    }
+
+    /// Takes one event in, after the folds have.
+    pub fn apply(&mut self, recorded: &Recorded, deciding: &Deciding) {
+        match &recorded.event {
+            Event::QuotaRecharged(lot) => {
+                self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+            }
+            Event::RequestReceived(half) => self.wait(recorded, &half.context),
+            Event::ResponseReceived(half) => self.wait(recorded, &half.context),
+            Event::PairingTimedOut(timed_out) => {
+                self.halves.remove(&timed_out.half);
+            }
+            Event::ConsumptionRecorded(consumption) => {
+                if let Some(half) = consumption.waited {
+                    self.halves.remove(&half);
+                }
+            }
+            _ => (),
+        }
+        self.forget_empty_lots(recorded.recorded_at, &deciding.books);
+    }
+
+    fn wait(&mut self, recorded: &Recorded, context: &CallContext) {
+        let key = Key::of_call(context.tenant, &context.request_id);
+        self.halves.insert(recorded.sequence, (recorded.recorded_at, key));
+    }
+
+    /// Lots that expired with nothing left, or are written off, need no write-off.
+    fn forget_empty_lots(&mut self, now: Timestamp, books: &Books) {
+        while let Some((expires_at, user, lot)) = self.lots.first().copied()
+            && expires_at <= now
+            && remaining(books, user, lot).is_none()
+        {
+            self.lots.pop_first();
+        }
+    }
+
+    /// The write-offs of at most `most` lots that have expired at `now` and hold something.
+    pub(super) fn expired_lots(&self, books: &Books, now: Timestamp, most: u32) -> Vec<Event> {
+        self.lots
+            .iter()
+            .take_while(|(expires_at, _, _)| *expires_at <= now)
+            .filter_map(|(_, user, lot)| {
+                let amount = remaining(books, *user, *lot)?;
+                Some(Event::QuotaExpired(QuotaExpired { user: *user, lot: *lot, amount }))
+            })
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .collect()
+    }
+
+    /// The time-outs of at most `most` halves that have waited since `deadline` or longer.
+    pub(super) fn lone_halves(&self, calls: &Calls, deadline: Timestamp, most: u32) -> Vec<Event> {
+        self.halves
+            .iter()
+            .take_while(|(_, (since, _))| *since <= deadline)
+            .filter_map(|(sequence, (_, key))| {
+                let waiting = calls.waiting(*key)?;
+                let context = waiting.half.context();
+                Some(Event::PairingTimedOut(PairingTimedOut {
+                    tenant: context.tenant,
+                    user: context.user,
+                    present: waiting.half.half(),
+                    half: *sequence,
+                    request_id: context.request_id.clone(),
+                }))
+            })
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .collect()
+    }
+}
+
+/// What a lot holds; `None` when that is nothing.
+fn remaining(books: &Books, user: UserId, id: Sequence) -> Option<Credits> {
+    let lot = books.quota.account(user).lots().iter().find(|lot| lot.id == id)?;
+    lot.remaining.is_positive().then_some(lot.remaining)
+}

@@ -1,0 +1,50 @@
+//! Wallets: money that comes in, and corrections by hand.
+
+use projections::books::Books;
+use schemas::{AdjustWallet, Event, Money, TenantId, TopUpWallet, WalletAdjusted, WalletToppedUp};
+
+use super::naming::Naming;
+use super::rejection::{Rejection, check_text};
+
+/// Money from outside.
+pub(super) fn top_up(
+    books: &Books,
+    top_up: &TopUpWallet,
+    naming: &mut Naming<'_>,
+) -> Result<Event, Rejection> {
+    if !top_up.amount.is_positive() {
+        return Err(Rejection::AmountRule { field: "amount", rule: "above zero" });
+    }
+    check_text("reference", &top_up.reference)?;
+    let tenant = naming.id(&top_up.tenant);
+    check_range(books, tenant, top_up.amount)?;
+    let reference = top_up.reference.clone();
+    Ok(Event::WalletToppedUp(WalletToppedUp { tenant, amount: top_up.amount, reference }))
+}
+
+/// A correction by hand.
+pub(super) fn adjust(
+    books: &Books,
+    adjustment: &AdjustWallet,
+    naming: &mut Naming<'_>,
+) -> Result<Event, Rejection> {
+    if adjustment.amount.is_zero() {
+        return Err(Rejection::AmountRule { field: "amount", rule: "other than zero" });
+    }
+    check_text("reason", &adjustment.reason)?;
+    let tenant = naming.id(&adjustment.tenant);
+    check_range(books, tenant, adjustment.amount)?;
+    let reason = adjustment.reason.clone();
+    Ok(Event::WalletAdjusted(WalletAdjusted { tenant, amount: adjustment.amount, reason }))
+}
+
+/// The largest balance, either way: a million million dollars.
+const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
+
+fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
+    let balance = books.wallets.wallet(tenant).balance.checked_add(amount);
+    match balance {
+        Some(balance) if balance.units().abs() <= BALANCE_MAX.units() => Ok(()),
+        _ => Err(Rejection::AmountOutOfRange { field: "amount" }),
+    }
+}

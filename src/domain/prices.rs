@@ -1,0 +1,80 @@
+//! Price books, and the rating of usage that had no price when it was recorded.
+
+use projections::books::Books;
+use schemas::{
+    ConsumptionRated, DrawRule, Event, ModelPriced, PriceBookPublished, PublishPrices, Timestamp,
+    UnratedUsage,
+};
+
+use super::calls::{charge, draw};
+use super::naming::Naming;
+use super::rejection::{Rejection, check_text};
+
+/// A new price book: every model's prices, then the book itself.
+pub(super) fn publish(
+    books: &Books,
+    book: &PublishPrices,
+    now: Timestamp,
+    naming: &mut Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    if book.models.is_empty() {
+        return Err(Rejection::NoPrices);
+    }
+    check_text("source", &book.source)?;
+    let version = books.prices.next_version();
+    let mut events: Vec<Event> = book
+        .models
+        .iter()
+        .map(|(model, sheet)| {
+            let (model, sheet) = (naming.id(model), sheet.clone());
+            Event::ModelPriced(ModelPriced { version, model, sheet })
+        })
+        .collect();
+    events.push(Event::PriceBookPublished(PriceBookPublished {
+        version,
+        effective_at: book.effective_at.unwrap_or(now),
+        models: u32::try_from(book.models.len()).unwrap_or(u32::MAX),
+        source: book.source.clone(),
+    }));
+    Ok(events)
+}
+
+/// The ratings of those calls that have no price yet and can have one now.
+pub(super) fn rate_backlog(
+    books: &Books,
+    backlog: &[UnratedUsage],
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let mut events = Vec::new();
+    let mut rated = std::collections::BTreeSet::new();
+    for usage in backlog {
+        if !books.unrated.contains(usage.consumption) || !rated.insert(usage.consumption) {
+            continue;
+        }
+        let Some(model) = usage.context.model else { continue };
+        let prices = &books.prices;
+        let charge = charge(prices, (model, None), usage.timestamp, &usage.usage, usage.tier);
+        let Some(charge) = charge else { continue };
+        let rule = books.draw_rules.rule(usage.context.tenant);
+        let drawn = match rule.rule {
+            DrawRule::PerCost => draw(books, &usage.context, &usage.usage, Some(charge), now)
+                .ok_or(Rejection::AmountOutOfRange { field: "usage" })?,
+            DrawRule::PerToken | DrawRule::PerRequest | DrawRule::None => {
+                schemas::Draw { rule_version: rule.version, ..schemas::Draw::default() }
+            }
+        };
+        let goes_by_cost = rule.rule == DrawRule::PerCost;
+        events.push(Event::ConsumptionRated(ConsumptionRated {
+            consumption: usage.consumption,
+            context: usage.context.clone(),
+            timestamp: usage.timestamp,
+            charge,
+            draw: drawn,
+        }));
+        if goes_by_cost {
+            // The next draw must see this one: one rating a command where quota is drawn.
+            break;
+        }
+    }
+    Ok(events)
+}

@@ -1,0 +1,3 @@
+//! What only a developer does to a running service.
+
+pub(super) mod clock;

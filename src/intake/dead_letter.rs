@@ -129,6 +129,8 @@ fn properties(delivery: &Delivery, reason: &Reason, queue: &str) -> BasicPropert
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::ShortString;
+
     use super::*;
 
     #[test]
@@ -146,7 +148,7 @@ mod tests {
             Reason { text: "the body is not JSON".into(), field: String::new(), code: "not_json" };
         let properties = properties(&delivery, &reason, "q");
 
-        assert_eq!(properties.message_id().as_ref().map(|id| id.as_str()), Some("m-1"));
+        assert_eq!(properties.message_id().as_ref().map(ShortString::as_str), Some("m-1"));
         assert_eq!((properties.expiration(), properties.user_id()), (&None, &None));
         let headers = properties.headers().clone().expect("headers");
         let text = |name: &str| match headers.inner().get(name) {

@@ -162,7 +162,7 @@ impl<N: Fn() -> Timestamp> Feed<N> {
                     Ok(receipt) => match receipt.outcome {
                         Outcome::Recorded => answered.recorded += 1,
                         Outcome::AlreadyRecorded | Outcome::Nothing => {
-                            answered.already_recorded += 1
+                            answered.already_recorded += 1;
                         }
                     },
                     Err(error) => match Reason::of_refusal(&error) {

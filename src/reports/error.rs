@@ -47,6 +47,8 @@ pub struct ReportError {
 pub(super) const UNKNOWN: &str = "is not a known field";
 pub(super) const TWICE: &str = "is given twice";
 const REASON_CHARS_MAX: usize = 200;
+/// Unknown fields have names as long as their senders please.
+const FIELD_CHARS_MAX: usize = 200;
 
 impl ReportError {
     pub(super) fn missing(field: &str) -> Self {
@@ -88,7 +90,8 @@ impl ReportError {
                 }
             },
         };
-        let field = if field == "." { String::new() } else { field };
+        let field = if field == "." { "" } else { &field };
+        let field: String = field.chars().take(FIELD_CHARS_MAX).collect();
         if error.is_data() {
             return Self::of_data(field, &error);
         }

@@ -426,7 +426,7 @@ fn a_whole_call_says_who_used_what() {
     refuses(consumption(&body), "responseTokenCount", ReportCode::InvalidField, "98");
 }
 
-fn event(kind: &str, data: Value) -> Value {
+fn event(kind: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0", "id": "evt-1", "source": "/gateway/eu", "type": kind,
         "time": "2025-03-01T11:00:00Z", "subject": "user-9", "organizationid": "org-9",
@@ -440,17 +440,17 @@ fn an_event_carries_each_message() {
     let parse = |value: &Value| parse_event(&bytes(value), now()).expect("an event");
     let expected = request(&request_message()).expect("a request");
     assert_eq!(
-        parse(&event("llm.request", request_message())),
+        parse(&event("llm.request", &request_message())),
         Command::ReceiveRequest(Box::new(expected))
     );
     let expected = response(&response_message()).expect("a response");
     assert_eq!(
-        parse(&event("llm.response", response_message())),
+        parse(&event("llm.response", &response_message())),
         Command::ReceiveResponse(Box::new(expected))
     );
     let expected = consumption(&response_message()).expect("a call");
     assert_eq!(
-        parse(&event("llm.consumption", response_message())),
+        parse(&event("llm.consumption", &response_message())),
         Command::RecordConsumption(Box::new(expected))
     );
 }
@@ -458,7 +458,7 @@ fn an_event_carries_each_message() {
 #[test]
 fn the_event_says_what_its_data_leaves_out() {
     let data = json!({"model": "gpt-4", "usage": {"promptTokens": 3, "completionTokens": 4}});
-    let body = bytes(&event("llm.consumption", data));
+    let body = bytes(&event("llm.consumption", &data));
     let Ok(Command::RecordConsumption(report)) = parse_event(&body, now()) else {
         panic!("a whole call");
     };
@@ -472,7 +472,7 @@ fn the_event_says_what_its_data_leaves_out() {
 
 #[test]
 fn a_faulty_event_is_refused_by_attribute_or_field() {
-    let good = event("llm.response", response_message());
+    let good = event("llm.response", &response_message());
     let parse = |value: &Value| parse_event(&bytes(value), now());
     for attribute in ["specversion", "id", "source", "type"] {
         let body = with(good.clone(), &format!("/{attribute}"), Value::Null);
@@ -499,7 +499,7 @@ fn a_faulty_event_is_refused_by_attribute_or_field() {
 
 #[test]
 fn a_batch_answers_for_each_event() {
-    let good = event("llm.response", response_message());
+    let good = event("llm.response", &response_message());
     let bad = with(good.clone(), "/data/userId", json!(5));
     let odd = json!("not an event");
     let outcomes = parse_event_batch(&bytes(&json!([good, bad, odd])), now()).expect("a batch");

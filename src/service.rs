@@ -119,6 +119,7 @@ pub async fn run(
         let (status_sender, status) = watch::channel(IntakeStatus::default());
         let (writer, clock, stop) = (book.writer.clone(), clock.clone(), stop.clone());
         work.spawn(report_intake(status, reporters.intake, stop.clone()));
+        work.spawn(publish(&config, book.views.clone(), stop.clone()));
         work.spawn(intake::run(intake, writer, move || clock.now(), status_sender, stop));
     } else {
         tracing::warn!("no broker is configured (`RABBITMQ_URL`): the intake is off");

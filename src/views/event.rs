@@ -167,6 +167,9 @@ impl Views {
     ///
     /// # Errors
     /// When the log cannot be read.
+    ///
+    /// # Panics
+    /// Never: every event is JSON.
     pub fn outgoing(
         &self,
         after: Sequence,

@@ -98,6 +98,11 @@ impl Clock {
     pub fn changed(&self) -> watch::Receiver<Timestamp> {
         self.0.moved.subscribe()
     }
+
+    #[cfg(test)]
+    pub(crate) fn listeners(&self) -> usize {
+        self.0.moved.receiver_count()
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]

@@ -16,7 +16,9 @@ use schemas::Name;
 use thiserror::Error;
 
 pub use secret::Secret;
-pub use sections::{ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Role, Vouchers};
+pub use sections::{
+    ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Log, LogFormat, Role, Vouchers,
+};
 
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +29,8 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     /// `--listen`.
     pub listen: Option<Listen>,
+    /// `--log-format`.
+    pub log_format: Option<LogFormat>,
 }
 
 /// Why the service does not start: one line.
@@ -104,6 +108,9 @@ impl Config {
         if let Some(data_dir) = &flags.data_dir {
             config.data_dir.clone_from(data_dir);
         }
+        if let Some(format) = flags.log_format {
+            config.log.format = format;
+        }
         if let Some(key) = variables.other("X_API_KEY") {
             config.auth.api_keys.push(developer_key(key));
         }
@@ -126,7 +133,7 @@ impl Config {
             return Ok(());
         }
         if let Some(host) = variables.other("SERVER_HOST") {
-            self.listen.host = host.trim_matches(['[', ']']).to_owned();
+            host.trim_matches(['[', ']']).clone_into(&mut self.listen.host);
         }
         for name in ["PORT", "SERVER_PORT"] {
             if let Some(text) = variables.other(name) {
@@ -143,7 +150,7 @@ impl Config {
 
     /// The first key whose value is of the right kind and yet wrong.
     fn first_fault(&self) -> Option<(String, String)> {
-        let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers } = self;
+        let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers, log } = self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
         if data_dir.as_os_str().is_empty() {
             return fault("data_dir", "must not be empty");
@@ -181,6 +188,9 @@ impl Config {
         }
         if vouchers.signing_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
             return fault("vouchers.signing_key", "must be at least 32 bytes long");
+        }
+        if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {
+            return fault("log.filter", "must be levels, like `info` or `warn,tallybook=debug`");
         }
         None
     }

@@ -1,6 +1,7 @@
 //! Who asks: the service around the log. Configuration, the clock, the rules that decide, the one
 //! writer, the intake from RabbitMQ, HTTP, the jobs and the command line.
 
+mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -10,4 +11,6 @@ pub mod intake;
 pub mod jobs;
 pub mod outbox;
 pub mod reports;
+pub mod service;
+pub mod views;
 pub mod writer;

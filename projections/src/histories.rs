@@ -19,6 +19,7 @@ pub struct Sequel {
 /// The positions of the events that concern each tenant and user.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Histories {
+    calls: PostingList,
     tenant_calls: Paged<PostingList>,
     tenant_money: Paged<PostingList>,
     user_calls: Paged<PostingList>,
@@ -30,6 +31,12 @@ pub struct Histories {
 }
 
 impl Histories {
+    /// Everyone's calls, as [`Self::tenant_calls`].
+    #[must_use]
+    pub const fn calls(&self) -> &PostingList {
+        &self.calls
+    }
+
     /// A tenant's calls: consumptions, late ratings, and halves that timed out.
     #[must_use]
     pub fn tenant_calls(&self, tenant: TenantId) -> &PostingList {
@@ -79,10 +86,11 @@ impl Histories {
             .into_iter()
             .flat_map(Paged::iter)
             .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
-            .fold(0, usize::saturating_add)
+            .fold(self.calls.heap_bytes(), usize::saturating_add)
     }
 
     fn call(&mut self, sequence: Sequence, tenant: TenantId, user: Option<UserId>) {
+        self.calls.push(sequence);
         self.tenant_calls.get_mut(tenant.number()).push(sequence);
         if let Some(user) = user {
             self.user_calls.get_mut(user.number()).push(sequence);

@@ -87,12 +87,8 @@ impl Projection for Prices {
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::NameIntroduced(introduced) if introduced.kind == NameKind::Model => {
-                let builtin =
-                    builtin_sheets().into_iter().find(|(name, _)| *name == introduced.name);
-                if let Some((_, sheet)) = builtin {
-                    let sheet = Arc::new(sheet);
-                    let (effective_at, version) = (Timestamp::EPOCH, PriceVersion(0));
-                    self.add(ModelId(introduced.number), Priced { effective_at, version, sheet });
+                if let Some(builtin) = Self::builtin(&introduced.name) {
+                    self.add(ModelId(introduced.number), builtin);
                 }
             }
             Event::ModelPriced(priced) => self.unpublished.push(priced.clone()),

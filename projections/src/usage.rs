@@ -52,6 +52,16 @@ impl Totals {
         self.cost = self.cost.checked_add(other.cost).unwrap_or(self.cost);
     }
 
+    /// Takes a part out again.
+    pub fn subtract(&mut self, part: &Self) {
+        self.requests = self.requests.saturating_sub(part.requests);
+        self.unrated = self.unrated.saturating_sub(part.unrated);
+        self.prompt_tokens = self.prompt_tokens.saturating_sub(part.prompt_tokens);
+        self.completion_tokens = self.completion_tokens.saturating_sub(part.completion_tokens);
+        self.total_tokens = self.total_tokens.saturating_sub(part.total_tokens);
+        self.cost = self.cost.checked_sub(part.cost).unwrap_or(self.cost);
+    }
+
     fn rate(&mut self, cost: Money) {
         self.unrated = self.unrated.saturating_sub(1);
         self.cost = self.cost.checked_add(cost).unwrap_or(self.cost);

@@ -111,11 +111,11 @@ impl LogReader {
     pub fn page(&self, from: Sequence, events_max: u64) -> Result<Vec<Recorded>, ReadError> {
         let mut page = Vec::new();
         let from = from.max(Sequence::new(1));
-        let Some(last) = from.get().checked_add(events_max).and_then(|end| end.checked_sub(1))
-        else {
+        if events_max == 0 {
             return Ok(page);
-        };
-        for events in self.scan(from, Sequence::new(last), Verification::Unverified)? {
+        }
+        let last = from.plus(events_max.saturating_sub(1));
+        for events in self.scan(from, last, Verification::Unverified)? {
             page.extend(events?);
         }
         Ok(page)

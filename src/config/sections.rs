@@ -26,6 +26,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// Signed transfers.
     pub vouchers: Vouchers,
+    /// What the operator reads.
+    pub log: Log,
 }
 
 impl Default for Config {
@@ -38,6 +40,7 @@ impl Default for Config {
             limits: Limits::default(),
             checkpoint: Checkpoint::default(),
             vouchers: Vouchers::default(),
+            log: Log::default(),
         }
     }
 }
@@ -281,4 +284,32 @@ impl Default for Checkpoint {
 pub struct Vouchers {
     /// Signs vouchers; at least 32 bytes.
     pub signing_key: Option<Secret>,
+}
+
+/// What the operator reads on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// Levels, as in `info` or `warn,tallybook=debug`.
+    pub filter: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+/// For whom the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people on a terminal, else for programs.
+    Auto,
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
 }

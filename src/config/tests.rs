@@ -8,8 +8,11 @@ struct Given {
     flags: Flags,
 }
 
-const NOTHING: Given =
-    Given { file: "", variables: &[], flags: Flags { config: None, data_dir: None, listen: None } };
+const NOTHING: Given = Given {
+    file: "",
+    variables: &[],
+    flags: Flags { config: None, data_dir: None, listen: None, log_format: None },
+};
 
 fn load(given: Given) -> Result<Config, String> {
     let directory = tempfile::tempdir().unwrap();
@@ -149,6 +152,10 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
         file(
             "[auth.jwt]\nhs256_secret = s3cret",
             "`FILE`: TOML parse error at line 2, column 16: string values must be quoted, expected literal string",
+        ),
+        file(
+            "[log]\nfilter = 'loud=very'",
+            "`log.filter` (FILE): must be levels, like `info` or `warn,tallybook=debug`",
         ),
         variable(
             &[("TALLYBOOK__INTAKE__FOO", "1")],

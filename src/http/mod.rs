@@ -1,1 +1,224 @@
-//! stub
+//! The HTTP edge: reads requests strictly, knows who calls, and answers in JSON. It decides nothing
+//! about quota or money; that is asked of the writer and the read models.
+
+mod admin;
+pub mod auth;
+mod billing;
+pub mod body;
+mod cloud_events;
+mod consumption;
+mod docs;
+mod events;
+pub mod health;
+mod ledger;
+mod metrics;
+mod observe;
+mod openapi;
+pub mod params;
+pub mod problem;
+mod quota;
+
+use std::{future::IntoFuture, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use axum::{
+    Router, body::Bytes, http::Uri, middleware::from_fn_with_state, response::IntoResponse,
+    serve::ListenerExt,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{clock::Clock, config, jobs::Jobs, views::Views, writer::Writer};
+use auth::Authenticator;
+use health::Readiness;
+use problem::{Kind, Problem};
+
+/// How long open requests may take to end when the service is told to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What the routes work with. The rest of the service is handed in here.
+#[derive(Debug)]
+pub struct Services {
+    /// The present moment.
+    pub clock: Clock,
+    /// Who may call.
+    pub authenticator: Authenticator,
+    /// What one request may ask for.
+    pub limits: config::Limits,
+    /// How the parts of the service are doing.
+    pub readiness: Readiness,
+    /// Where commands go in.
+    pub writer: Writer,
+    /// What readers read.
+    pub views: Views,
+    /// What falls due.
+    pub jobs: Jobs,
+}
+
+/// [`Services`], and what HTTP itself keeps. Cheap to clone: every request does.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+struct Shared {
+    services: Services,
+    openapi: Bytes,
+    recorder: PrometheusHandle,
+}
+
+impl AppState {
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.services.clock
+    }
+
+    fn authenticator(&self) -> &Authenticator {
+        &self.0.services.authenticator
+    }
+
+    pub(crate) fn limits(&self) -> &config::Limits {
+        &self.0.services.limits
+    }
+
+    fn readiness(&self) -> &Readiness {
+        &self.0.services.readiness
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.0.services.writer
+    }
+
+    fn views(&self) -> &Views {
+        &self.0.services.views
+    }
+
+    fn jobs(&self) -> &Jobs {
+        &self.0.services.jobs
+    }
+
+    fn openapi(&self) -> Bytes {
+        self.0.openapi.clone()
+    }
+
+    fn recorder(&self) -> &PrometheusHandle {
+        &self.0.recorder
+    }
+}
+
+/// The routes that anyone may call.
+fn open() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().merge(health::router()).merge(openapi::router())
+}
+
+/// The routes behind the guard.
+fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
+    let router = OpenApiRouter::new()
+        .merge(consumption::router())
+        .merge(cloud_events::router())
+        .merge(events::router())
+        .merge(quota::router())
+        .merge(billing::router())
+        .merge(admin::grants::router())
+        .merge(admin::wallets::router())
+        .merge(admin::prices::router())
+        .merge(admin::tenants::router())
+        .merge(metrics::router());
+    if has_manual_clock { router.merge(admin::clock::router()) } else { router }
+}
+
+/// The whole edge.
+///
+/// # Errors
+/// When the metrics of the process cannot be recorded.
+pub fn router(services: Services) -> anyhow::Result<Router> {
+    let guarded = guarded(services.clock.is_manual());
+    assemble(open(), guarded, services)
+}
+
+fn assemble(
+    open: OpenApiRouter<AppState>,
+    guarded: OpenApiRouter<AppState>,
+    services: Services,
+) -> anyhow::Result<Router> {
+    let (open, open_document) = open.split_for_parts();
+    let (guarded, guarded_document) = guarded.split_for_parts();
+    let mut document = openapi::base();
+    document.merge(open_document);
+    document.merge(guarded_document);
+    let document = openapi::with_problems(document);
+
+    let recorder = observe::recorder()?;
+    let telemetry = observe::Telemetry::new(&document);
+    let openapi = document.to_json().context("the description of the API")?.into();
+    let state = AppState(Arc::new(Shared { services, openapi, recorder }));
+
+    let guarded = guarded.route_layer(from_fn_with_state(state.clone(), auth::guard));
+    let layers = ServiceBuilder::new()
+        .layer(from_fn_with_state(telemetry, observe::observe))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            Problem::of_panic(panic.as_ref()).into_response()
+        }));
+    Ok(open
+        .merge(guarded)
+        .merge(docs::router())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(layers)
+        .with_state(state))
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(Kind::NotFound, "no_such_path", format!("there is nothing at `{}`", uri.path()))
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        "method_not_allowed",
+        "this path does not take this method; `Allow` says which it takes",
+    )
+}
+
+/// Serves until `stop`, then ends the open requests.
+///
+/// # Errors
+/// When the metrics of the process cannot be recorded.
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let upkeep = tokio::spawn(observe::keep_up(observe::recorder()?));
+    let served = serve_router(listener, router(services)?, stop).await;
+    upkeep.abort();
+    served
+}
+
+async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set `TCP_NODELAY`");
+        }
+    });
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    let out_of_patience = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving => served.context("cannot serve HTTP")?,
+        () = out_of_patience => tracing::warn!("some requests had not ended and were cut off"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

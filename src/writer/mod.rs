@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use projections::Projections;
 use projections::books::Reading;
 use replay::{Checkpoints, Log};
-use schemas::{Envelope, Sequence};
+use schemas::{Envelope, Recorded, Sequence};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -32,12 +32,24 @@ pub enum Outcome {
 }
 
 /// What the writer answers. Whatever it speaks of is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Whether the command was new.
     pub outcome: Outcome,
     /// The event that the command led to; of several, the last. Zero when there was nothing to do.
     pub sequence: Sequence,
+    /// The whole batch that made it durable; empty when the command was not new.
+    batch: Arc<Vec<Recorded>>,
+}
+
+impl Receipt {
+    /// The event at [`Self::sequence`], when this command recorded it.
+    #[must_use]
+    pub fn recorded(&self) -> Option<&Recorded> {
+        let first = self.batch.first()?.sequence;
+        let place = self.sequence.get().checked_sub(first.get())?;
+        self.batch.get(usize::try_from(place).ok()?)
+    }
 }
 
 /// Why a command was not recorded.

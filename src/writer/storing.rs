@@ -11,9 +11,9 @@ use replay::{Head, Log};
 use schemas::{Recorded, Sequence};
 use tokio::sync::watch;
 
-use super::SubmitError;
 use super::checkpointing::Checkpointer;
 use super::deciding::{Batch, Waiter};
+use super::{Outcome, SubmitError};
 
 /// After this many events a reader that waits gets its turn.
 const EVENTS_AT_ONCE: usize = 256;
@@ -61,7 +61,10 @@ impl Storer {
                 self.show(&recorded);
                 self.head.send_replace(head.sequence);
             }
-            waiters.into_iter().for_each(Waiter::answer);
+            let recorded = Arc::new(recorded);
+            for waiter in waiters {
+                waiter.attach(&recorded).answer();
+            }
             if let Some(deciding) = snapshot {
                 self.checkpoint(head, *deciding);
             }
@@ -91,6 +94,20 @@ impl Storer {
 }
 
 impl Waiter {
+    /// Lets the receipts of new commands show their events.
+    fn attach(mut self, recorded: &Arc<Vec<Recorded>>) -> Self {
+        let answers = match &mut self {
+            Self::One(_, answer) => std::slice::from_mut(answer),
+            Self::Many(_, answers) => answers.as_mut_slice(),
+        };
+        for receipt in answers.iter_mut().flatten() {
+            if receipt.outcome == Outcome::Recorded {
+                receipt.batch = Arc::clone(recorded);
+            }
+        }
+        self
+    }
+
     /// Gives the answer. Who no longer waits for it does not get it.
     fn answer(self) {
         match self {

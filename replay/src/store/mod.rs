@@ -6,6 +6,7 @@ mod sled;
 
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use schemas::Sequence;
@@ -38,6 +39,25 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it is not certain that they are gone.
     fn cut(&self, from: Sequence) -> Result<(), StoreError>;
+}
+
+/// A store that others look at too, as a test or a simulation does.
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn append(&self, chunks: Vec<Chunk>) -> Result<(), StoreError> {
+        self.as_ref().append(chunks)
+    }
+
+    fn at_or_before(&self, sequence: Sequence) -> Result<Option<Chunk>, StoreError> {
+        self.as_ref().at_or_before(sequence)
+    }
+
+    fn iterate(&self, from: Sequence) -> ChunkIter<'_> {
+        self.as_ref().iterate(from)
+    }
+
+    fn cut(&self, from: Sequence) -> Result<(), StoreError> {
+        self.as_ref().cut(from)
+    }
 }
 
 /// Chunks in ascending order.

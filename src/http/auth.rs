@@ -1,0 +1,228 @@
+//! Who calls, and what they may see. A guard in front of every route but the open ones puts the
+//! [`Caller`] into the request; tenancy is decided here and nowhere else.
+
+mod error;
+mod jwks;
+mod keys;
+mod token;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{HeaderMap, HeaderName, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use schemas::Name;
+
+use super::{
+    AppState,
+    problem::{InvalidParameter, Kind, ParameterSource, Problem},
+};
+use crate::config::{self, Role};
+
+pub use error::AuthError;
+use keys::ApiKeys;
+use token::Tokens;
+
+/// The header that carries an API key.
+pub const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+
+/// Whoever sent a request, verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// What they may do.
+    pub role: Role,
+    /// Their tenant.
+    pub tenant: Option<Name>,
+    /// The user they are.
+    pub user: Option<Name>,
+    /// How the log names them.
+    pub actor: Name,
+}
+
+/// What a request may read: one tenant or all, one user of theirs or all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// `None`: every tenant.
+    pub tenant: Option<Name>,
+    /// `None`: every user.
+    pub user: Option<Name>,
+}
+
+impl Caller {
+    /// Passes developers.
+    ///
+    /// # Errors
+    /// For everyone else.
+    pub fn require_developer(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Developer => Ok(()),
+            Role::TenantAdmin | Role::TenantUser => {
+                Err(Problem::forbidden("only a `developer` may do this"))
+            }
+        }
+    }
+
+    /// Passes developers and tenant administrators.
+    ///
+    /// # Errors
+    /// For tenant users.
+    pub fn require_admin(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Developer | Role::TenantAdmin => Ok(()),
+            Role::TenantUser => {
+                Err(Problem::forbidden("only a `developer` or `tenant_admin` may do this"))
+            }
+        }
+    }
+
+    /// What the caller sees of the tenant they ask for: a developer of any, or of all when none is
+    /// asked for; an administrator everything of their own; a user what is their own.
+    ///
+    /// # Errors
+    /// When they ask for a tenant that is not theirs.
+    pub fn tenant_scope(&self, requested: Option<Name>) -> Result<Scope, Problem> {
+        if self.role == Role::Developer {
+            return Ok(Scope { tenant: requested, user: None });
+        }
+        if requested.is_some() && requested != self.tenant {
+            return Err(Problem::forbidden("this belongs to another tenant"));
+        }
+        let user = match self.role {
+            Role::Developer | Role::TenantAdmin => None,
+            Role::TenantUser => Some(self.own_user()?.clone()),
+        };
+        Ok(Scope { tenant: self.tenant.clone(), user })
+    }
+
+    /// What the caller sees of the user they ask for, in the tenant they ask for.
+    ///
+    /// # Errors
+    /// When they ask for a tenant, or as a user for a user, that is not theirs.
+    pub fn user_scope(
+        &self,
+        tenant: Option<Name>,
+        requested: Option<Name>,
+    ) -> Result<Scope, Problem> {
+        let scope = self.tenant_scope(tenant)?;
+        match (&scope.user, requested) {
+            (Some(own), Some(requested)) if *own != requested => {
+                Err(Problem::forbidden("this belongs to another user"))
+            }
+            (Some(_), _) => Ok(scope),
+            (None, requested) => Ok(Scope { user: requested, ..scope }),
+        }
+    }
+
+    /// The user the caller is.
+    ///
+    /// # Errors
+    /// When their credentials stand for no user.
+    pub fn own_user(&self) -> Result<&Name, Problem> {
+        self.user
+            .as_ref()
+            .ok_or_else(|| Problem::forbidden("these credentials do not stand for a user"))
+    }
+
+    /// The one tenant that a request is about: the one asked for, or the caller's own.
+    ///
+    /// # Errors
+    /// When it is not theirs, or a developer names none; `field` is where they would.
+    pub fn one_tenant(
+        &self,
+        requested: Option<Name>,
+        field: &str,
+        source: ParameterSource,
+    ) -> Result<Name, Problem> {
+        let scope = self.tenant_scope(requested)?;
+        scope.tenant.or_else(|| self.tenant.clone()).ok_or_else(|| {
+            Problem::invalid(InvalidParameter {
+                field: field.to_owned(),
+                rule: "required",
+                reason: "is required".to_owned(),
+                source,
+            })
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            Problem::internal(&format_args!("`{}` is not behind the guard", parts.uri.path()))
+        })
+    }
+}
+
+/// Lets nobody pass who is not known.
+pub(super) async fn guard(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match state.authenticator().authenticate(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+/// Knows the keys, and how tokens are verified.
+#[derive(Debug)]
+pub struct Authenticator {
+    keys: ApiKeys,
+    tokens: Tokens,
+}
+
+impl Authenticator {
+    /// As configured.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made to fetch keys with, or a key's name cannot name an actor.
+    pub fn new(config: &config::Auth) -> anyhow::Result<Self> {
+        Ok(Self { keys: ApiKeys::new(&config.api_keys)?, tokens: Tokens::new(&config.jwt)? })
+    }
+
+    /// Who sent these headers. An API key goes before a token.
+    ///
+    /// # Errors
+    /// When they carry neither, or one that is not valid.
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        if let Some(key) = headers.get(API_KEY_HEADER) {
+            return self.keys.caller(key.as_bytes()).cloned().ok_or(AuthError::UnknownApiKey);
+        }
+        let value = headers.get(self.tokens.header()).ok_or(AuthError::NoCredentials)?;
+        let value = value.to_str().map_err(|_| AuthError::malformed("it is not ASCII"))?;
+        self.tokens.caller(bearer(value)?).await
+    }
+}
+
+/// The token in `Bearer <token>`; the word may be missing.
+fn bearer(value: &str) -> Result<&str, AuthError> {
+    match value.trim().split_once(' ') {
+        None => Ok(value.trim()),
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        Some(_) => Err(AuthError::UnknownScheme),
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        if error == AuthError::KeysUnavailable {
+            return Self::new(Kind::Unavailable, error.code(), error.to_string())
+                .with_retry_after(5);
+        }
+        let challenge = match error {
+            AuthError::NoCredentials | AuthError::UnknownApiKey => r#"Bearer realm="tallybook""#,
+            _ => r#"Bearer realm="tallybook", error="invalid_token""#,
+        };
+        Self::new(Kind::Unauthenticated, error.code(), error.to_string()).with_challenge(challenge)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! What readers read: the folds as they are now, and, out of the log, histories, audits and the
+//! state as of any moment in the past. Nothing here waits for the writer or holds it up.
+
+mod as_of;
+mod audit;
+mod consumption;
+mod event;
+mod history;
+mod usage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use projections::books::Reading;
+use replay::LogReader;
+use schemas::Sequence;
+use tokio::sync::watch;
+
+pub use as_of::{AsOf, AsOfError, Point};
+pub use audit::{QuotaEntry, WalletEntry};
+pub use consumption::{Consumed, DrawnLot, TokenConsumption};
+pub use event::{EventData, EventView, rule_name};
+pub use history::{CallFilter, CallPage, Whose};
+pub use usage::{Breakdown, Dimension, Span};
+
+/// Access to the read models. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Views {
+    reading: Arc<RwLock<Reading>>,
+    log: LogReader,
+    head: watch::Receiver<Sequence>,
+}
+
+impl Views {
+    /// Over what the writer shows.
+    #[must_use]
+    pub const fn new(
+        reading: Arc<RwLock<Reading>>,
+        log: LogReader,
+        head: watch::Receiver<Sequence>,
+    ) -> Self {
+        Self { reading, log, head }
+    }
+
+    /// The last event that is readable here.
+    #[must_use]
+    pub fn head(&self) -> Sequence {
+        *self.head.borrow()
+    }
+
+    /// Changes with every batch.
+    #[must_use]
+    pub fn watch_head(&self) -> watch::Receiver<Sequence> {
+        self.head.clone()
+    }
+
+    /// The log itself.
+    #[must_use]
+    pub const fn log(&self) -> &LogReader {
+        &self.log
+    }
+
+    /// A look at the folds as they are now. Keep it short: the next batch waits for it.
+    pub fn look<T>(&self, look: impl FnOnce(&Reading) -> T) -> T {
+        look(&self.reading.read())
+    }
+
+    /// Waits until the event `at_least` is readable here. Whether that came to be within `patience`.
+    pub async fn reach(&self, at_least: Sequence, patience: Duration) -> bool {
+        let mut head = self.head.clone();
+        let reached = head.wait_for(|head| *head >= at_least);
+        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
+    }
+}

@@ -1,0 +1,14 @@
+//! The service from the outside: the real binary, a real socket, a real data directory, a real
+//! `RabbitMQ`. One binary, so that it is linked once.
+#![expect(clippy::indexing_slicing, reason = "what is missing in an answer fails the test")]
+#![expect(unreachable_pub, reason = "nothing can reach into a test binary")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod intake_events;
+mod intake_failures;
+mod intake_messages;
+mod intake_outbox;
+mod intake_pairing;
+mod intake_producer;

@@ -11,5 +11,6 @@ pub mod intake;
 pub mod jobs;
 pub mod outbox;
 pub mod reports;
+pub mod service;
 pub mod views;
 pub mod writer;

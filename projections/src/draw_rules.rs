@@ -8,7 +8,7 @@ use schemas::{Charge, Credits, DrawRule, Event, ModelId, NameId, Recorded, Tenan
 use crate::collections::Paged;
 use crate::projection::Projection;
 
-/// A tenant's rule in force.
+/// A tenant's rule as it is or was in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct RuleInForce {
     /// Counts the tenant's rules; 0 is the default.
@@ -46,31 +46,40 @@ impl RuleInForce {
     }
 }
 
-/// Every tenant's rule.
+/// Every tenant's rules.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct DrawRules {
-    tenants: Paged<RuleInForce>,
+    /// The first first. Old ones stay: a call that is rated late draws by the rule of its time.
+    tenants: Paged<Vec<RuleInForce>>,
+    default: RuleInForce,
 }
 
 impl DrawRules {
     /// The tenant's rule; the default when none was set.
     #[must_use]
     pub fn rule(&self, tenant: TenantId) -> &RuleInForce {
-        self.tenants.get(tenant.number())
+        self.tenants.get(tenant.number()).last().unwrap_or(&self.default)
+    }
+
+    /// The tenant's rule of this version; the default when none was set under it.
+    #[must_use]
+    pub fn version(&self, tenant: TenantId, version: u32) -> &RuleInForce {
+        let rules = self.tenants.get(tenant.number());
+        rules.iter().rfind(|rule| rule.version == version).unwrap_or(&self.default)
     }
 }
 
 impl Projection for DrawRules {
     const NAME: &'static str = "draw_rules";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         if let Event::DrawRuleSet(set) = &recorded.event {
-            *self.tenants.get_mut(set.tenant.number()) = RuleInForce {
+            self.tenants.get_mut(set.tenant.number()).push(RuleInForce {
                 version: set.version,
                 rule: set.rule,
                 weights: set.weights.iter().copied().collect(),
-            };
+            });
         }
     }
 }

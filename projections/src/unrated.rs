@@ -9,13 +9,21 @@ use crate::projection::Projection;
 /// The consumptions without a price.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Unrated {
-    consumptions: Sharded<Sequence, Option<ModelId>, 64>,
+    consumptions: Sharded<Sequence, Waiting, 64>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, Encode, Decode)]
+struct Waiting {
+    model: Option<ModelId>,
+    /// Of the rule that it drew by and will draw by.
+    rule_version: u32,
 }
 
 impl Unrated {
     /// Every one, with its model, in no order.
     pub fn all(&self) -> impl Iterator<Item = (Sequence, Option<ModelId>)> {
-        self.consumptions.iter().map(|(sequence, model)| (*sequence, *model))
+        self.consumptions.iter().map(|(sequence, waiting)| (*sequence, waiting.model))
     }
 
     /// How many there are.
@@ -30,21 +38,24 @@ impl Unrated {
         self.consumptions.is_empty()
     }
 
-    /// Whether this consumption has no price yet.
+    /// The version of the draw rule that this consumption was recorded under; `None` when it has a
+    /// price, or is none.
     #[must_use]
-    pub fn contains(&self, consumption: Sequence) -> bool {
-        self.consumptions.get(&consumption).is_some()
+    pub fn rule_version(&self, consumption: Sequence) -> Option<u32> {
+        self.consumptions.get(&consumption).map(|waiting| waiting.rule_version)
     }
 }
 
 impl Projection for Unrated {
     const NAME: &'static str = "unrated";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::ConsumptionRecorded(consumption) if consumption.charge.is_none() => {
-                self.consumptions.insert(recorded.sequence, consumption.context.model);
+                let (model, rule_version) =
+                    (consumption.context.model, consumption.draw.rule_version);
+                self.consumptions.insert(recorded.sequence, Waiting { model, rule_version });
             }
             Event::ConsumptionRated(rated) => {
                 self.consumptions.remove(&rated.consumption);

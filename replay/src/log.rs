@@ -45,7 +45,8 @@ pub struct LogOptions {
     /// checked. `None` checks everything.
     pub known_good: Option<Mark>,
     /// Whether to remove what is left of a batch that was never acknowledged, and to write the
-    /// anchor. Without it nothing is changed and nothing can be appended.
+    /// anchor. Without it no event is removed, nothing can be appended, and no log is created; the
+    /// storage engine may still write its own bookkeeping.
     pub repair: bool,
     /// What the storage engine may keep in memory for reads.
     pub cache_bytes: u64,
@@ -114,14 +115,14 @@ enum State {
 }
 
 impl Log {
-    /// Opens or creates the log in the data directory `directory`: its frames in `log/`, its head
-    /// in `anchor`.
+    /// Opens the log in the data directory `directory`, its frames in `log/`, its head in `anchor`;
+    /// creates it unless it is opened for reading only.
     ///
     /// # Errors
     /// When another process has it, when a frame is broken, when acknowledged events are missing,
     /// or when the file system refuses.
     pub fn open(directory: &Path, options: LogOptions) -> Result<(Self, Opened), OpenError> {
-        let (store, lock) = open::open_directory(directory, options.cache_bytes)?;
+        let (store, lock) = open::open_directory(directory, options.cache_bytes, options.repair)?;
         Self::open_anchored(Box::new(store), Some(lock), directory, options)
     }
 

@@ -51,6 +51,12 @@ pub enum OpenError {
         /// The data directory.
         directory: String,
     },
+    /// There is nothing to look at.
+    #[error("there is no log in the data directory `{directory}`")]
+    NoLog {
+        /// The data directory.
+        directory: String,
+    },
     /// The file system refused.
     #[error("could not prepare the data directory `{directory}`")]
     Directory {
@@ -103,13 +109,18 @@ pub enum OpenError {
     },
 }
 
-/// Locks the data directory, and opens the store in it. The lock holds for as long as the file.
+/// Locks the data directory, and opens the store in it, or creates both. The lock holds for as long
+/// as the file.
 pub(crate) fn open_directory(
     directory: &Path,
     cache_bytes: u64,
+    create: bool,
 ) -> Result<(SledStore, File), OpenError> {
     let name = || directory.display().to_string();
     let failed = |source| OpenError::Directory { directory: name(), source };
+    if !create && !directory.join("log/db").is_file() {
+        return Err(OpenError::NoLog { directory: name() });
+    }
     create_directory(directory).map_err(failed)?;
     let lock = File::options()
         .write(true)
@@ -130,15 +141,20 @@ pub(crate) fn open_directory(
     Ok((store, lock))
 }
 
-/// Creates the directory with its parents, durably.
+/// Creates the directory, and those above it that are missing, durably.
 fn create_directory(directory: &Path) -> io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(directory)?;
-    match directory.canonicalize()?.parent() {
-        Some(parent) => sync_directory(parent),
-        None => Ok(()),
+    let parent = match directory.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Ok(()),
+    };
+    create_directory(parent)?;
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_directory(parent),
     }
 }
 

@@ -56,10 +56,11 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the log of a data directory that no service uses, and changes nothing in it.
+/// Verifies the log of a data directory that no service uses. No event is changed; the storage
+/// engine may write its own bookkeeping.
 ///
 /// # Errors
-/// When the directory cannot be opened at all. A broken anchor is a problem in the report.
+/// When there is no log, or it cannot be opened at all. A broken anchor is a problem in the report.
 pub fn verify_directory(
     directory: &Path,
     on_records: impl FnMut(&[Recorded]),
@@ -69,7 +70,7 @@ pub fn verify_directory(
         Ok(anchor) => (anchor, None),
         Err(error) => (None, Some(error)),
     };
-    let (store, _lock) = open_directory(directory, CACHE_BYTES)?;
+    let (store, _lock) = open_directory(directory, CACHE_BYTES, false)?;
     let mut report = verify_store(&store, anchor, on_records, on_progress);
     report.problems.extend(
         broken_anchor.map(|error| Problem { sequence: Sequence::ZERO, flaw: Flaw::Anchor(error) }),

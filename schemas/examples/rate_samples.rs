@@ -1,5 +1,5 @@
 //! Rates the samples of `tests/pricing/compare.py` by the published price map: samples on standard
-//! input, costs on standard output, one line for each model and `unrated` where there is no cost.
+//! input, our costs beside the reference's on standard output, `unrated` where there is none.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Write as _};
@@ -8,6 +8,8 @@ use schemas::{PriceMap, PriceSheet};
 
 #[path = "../tests/pricing/samples.rs"]
 mod samples;
+
+use samples::Sample;
 
 const MAP: &str = include_str!("../data/model_prices_and_context_window.json");
 
@@ -22,10 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let sheet = sheets.get(model.name.as_str()).copied().unwrap_or(&unpriced);
         write!(output, "{}", model.name)?;
         for sample in &model.samples {
-            match schemas::rate(sheet, &sample.usage, sample.tier) {
-                Some(cost) => write!(output, "\t{cost}")?,
-                None => write!(output, "\tunrated")?,
-            }
+            let Sample { case, tier, usage, reference } = sample;
+            let cost = schemas::rate(sheet, usage, *tier);
+            let cost = cost.map_or_else(|| "unrated".to_owned(), |cost| cost.to_string());
+            write!(output, "\t{case}={reference}={cost}")?;
         }
         writeln!(output)?;
     }

@@ -14,6 +14,7 @@ const NANO_USD: [(&str, i128, i128); 5] = [
 /// The sheets of [`crate::PriceVersion`] 0, by exact model name and in the order of the names. A
 /// model that is not among them has no price.
 #[must_use]
+#[expect(clippy::missing_panics_doc, reason = "a test reads the whole constant table")]
 pub fn builtin_sheets() -> Vec<(Name, PriceSheet)> {
     let sheet = |input, output| {
         let rates = [(TokenClass::Input, input), (TokenClass::Output, output)];
@@ -31,4 +32,32 @@ pub fn builtin_sheets() -> Vec<(Name, PriceSheet)> {
 
 fn nano_usd(count: i128) -> Money {
     Money::from_units(count.saturating_mul(1_000_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Usage, rate};
+
+    #[test]
+    fn the_built_in_prices_are_exact() {
+        let golden = [
+            ("gpt-4", 1_000, 500, "0.06"),
+            ("gpt-4-turbo", 1_000, 1_000, "0.04"),
+            ("gpt-4-turbo-preview", 1_000, 1_000, "0.04"),
+            ("gpt-3.5-turbo", 1_000, 1_000, "0.0035"),
+            ("gpt-3.5-turbo-16k", 308, 142, "0.000746"),
+        ];
+        let sheets = builtin_sheets();
+        assert_eq!(sheets.len(), golden.len());
+        for (model, prompt, completion, want) in golden {
+            let (_, sheet) =
+                sheets.iter().find(|(name, _)| name.as_str() == model).expect("a built-in model");
+            let usage = Usage { prompt, completion, ..Usage::default() };
+            for tier in [ServiceTier::Standard, ServiceTier::Priority, ServiceTier::Batch] {
+                let cost = rate(sheet, &usage, tier).expect("priced");
+                assert_eq!(cost.to_string(), want, "{model}");
+            }
+        }
+    }
 }

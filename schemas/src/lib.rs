@@ -25,7 +25,9 @@ pub use ids::{
     Sequence, TenantId, UserId,
 };
 pub use price::{Charge, PriceSheet, PriceSheetError, PriceVersion, Rate, TokenClass};
-pub use price_map::{EntryError, PriceMap, PriceMapError, PriceMapReport, Reason, RoundedPrice};
+pub use price_map::{
+    PriceEntryError, PriceFault, PriceMap, PriceMapError, PriceMapReport, RoundedPrice,
+};
 pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,

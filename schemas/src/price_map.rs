@@ -14,7 +14,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-pub use report::{EntryError, PriceMapReport, Reason, RoundedPrice};
+pub use report::{PriceEntryError, PriceFault, PriceMapReport, RoundedPrice};
 
 use crate::{Name, PriceSheet};
 
@@ -38,7 +38,7 @@ pub enum PriceMapError {
     NotAnObject(#[source] serde_json::Error),
     /// An entry that contradicts the format.
     #[error(transparent)]
-    Entry(#[from] EntryError),
+    Entry(#[from] PriceEntryError),
 }
 
 impl PriceMap {
@@ -56,14 +56,14 @@ impl PriceMap {
             let read = if twice {
                 // Neither of two prices of one model is better than the other.
                 map.sheets.pop_if(|(name, _)| name.as_str() == model);
-                Err((None, Reason::Twice))
+                Err((None, PriceFault::Twice))
             } else if model == SPECIMEN {
                 continue;
             } else {
                 map.add(model, json)
             };
             if let Err((field, reason)) = read {
-                map.report.refused.push(EntryError { model: model.clone(), field, reason });
+                map.report.refused.push(PriceEntryError { model: model.clone(), field, reason });
             }
         }
         Ok(map)
@@ -82,8 +82,8 @@ impl PriceMap {
         }
     }
 
-    fn add(&mut self, model: &str, json: &RawValue) -> Result<(), (Option<String>, Reason)> {
-        let name = Name::try_from(model).map_err(|error| (None, Reason::Name(error)))?;
+    fn add(&mut self, model: &str, json: &RawValue) -> Result<(), (Option<String>, PriceFault)> {
+        let name = Name::try_from(model).map_err(|error| (None, PriceFault::Name(error)))?;
         let entry = entry::read(json)?;
         for field in entry.ignored {
             let count = self.report.ignored_fields.entry(field).or_default();

@@ -129,3 +129,6 @@ impl<'sheet> Prices<'sheet> {
         rates.max_by_key(|rate| (rate.above_tokens, rate.tier == tier)).map(|rate| rate.per_token)
     }
 }
+
+#[cfg(test)]
+mod tests;

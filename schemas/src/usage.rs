@@ -95,3 +95,28 @@ pub enum RequestType {
     #[serde(rename = "non-stream")]
     NonStream,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_is_known_by_the_names_that_providers_give_it() {
+        let tier = |name: &str| serde_json::from_str(&format!("\"{name}\"")).ok();
+        for name in ["standard", "default", "auto"] {
+            assert_eq!(tier(name), Some(ServiceTier::Standard), "{name}");
+        }
+        assert_eq!(tier("fast"), Some(ServiceTier::Priority));
+        assert_eq!(tier("batches"), Some(ServiceTier::Batch));
+        assert_eq!(tier("ultrafast"), Some(ServiceTier::Ultrafast));
+        assert_eq!(tier("free"), None);
+    }
+
+    #[test]
+    fn a_stored_tier_keeps_its_number() {
+        use ServiceTier::{Balanced, Batch, Flex, Priority, Standard, Ultrafast};
+        let tiers = [Standard, Priority, Flex, Batch, Balanced, Ultrafast];
+        let bytes = bincode::encode_to_vec(tiers, bincode::config::standard()).expect("encodes");
+        assert_eq!(bytes, [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -11,11 +11,7 @@ use super::{logging, stop};
 use crate::{
     clock::Clock,
     config::{Config, Flags, Listen, LogFormat},
-    http::{
-        self, Services,
-        auth::Authenticator,
-        health::{Check, Readiness},
-    },
+    service,
 };
 
 /// The flags of `serve`.
@@ -56,19 +52,13 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
 
 async fn serve(config: Config, clock: Clock) -> anyhow::Result<()> {
     let stop = stop::on_signal()?;
-    let (readiness, reporters) = Readiness::starting();
-    if config.intake.url.is_none() {
-        reporters.intake.send_replace(Check::Off);
-    }
-    let authenticator = Authenticator::new(&config.auth)?;
     let Listen { host, port } = &config.listen;
     let listener = TcpListener::bind((host.as_str(), *port))
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr().context("the address of the listener")?;
     tracing::info!(%address, "serving");
-    let services = Services { clock, authenticator, limits: config.limits, readiness };
-    http::serve(listener, services, stop).await?;
+    service::run(config, clock, listener, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use projections::books::Books;
 use projections::calls::{Key, Seen, Waiting, WaitingHalf};
+use projections::draw_rules::RuleInForce;
 use projections::prices::Prices;
 use schemas::{
     CallContext, CallNames, Charge, CommandKey, ConflictObserved, Consumption, ConsumptionReport,
@@ -12,7 +13,7 @@ use schemas::{
 };
 
 use super::naming::Naming;
-use super::{Outcome, Refusal, Rejection, State};
+use super::{Outcome, Refusal, Rejection, State, money};
 
 /// The request half: waits, completes, or is known.
 pub(super) fn receive_request(
@@ -34,8 +35,10 @@ pub(super) fn receive_request(
     }
     let half = RequestHalf { context: context(&report.call, naming), details: report.details };
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
-        None => Event::RequestReceived(half),
+        None => Event::RequestReceived(Box::new(half)),
         Some((_, Some(Waiting { half: WaitingHalf::Response(response), sequence, .. }))) => {
+            // A model that the response named was introduced by it, with its built-in price.
+            let new_model = report.call.model.as_ref().filter(|_| response.context.model.is_none());
             let call = Call {
                 context: merged(&response.context, Some(&half.context)),
                 timestamp: response.timestamp,
@@ -45,7 +48,7 @@ pub(super) fn receive_request(
                 response: response.details,
                 waited: Some(*sequence),
             };
-            consumption(&state.deciding.books, call, report.call.model.as_ref(), now)?
+            consumption(&state.deciding.books, call, new_model, now)?
         }
         Some((known, _)) => return Err(Refusal::Already(known.seen.sequence())),
     };
@@ -72,7 +75,7 @@ pub(super) fn receive_response(
     }
     let half = response_half(report, naming);
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
-        None => Event::ResponseReceived(half),
+        None => Event::ResponseReceived(Box::new(half)),
         Some((_, Some(waiting))) => {
             let call = Call::of_response(half, None, Some(waiting));
             consumption(&state.deciding.books, call, report.call.model.as_ref(), now)?
@@ -245,10 +248,11 @@ fn consumption(
     let accrued = books.wallets.wallet(call.context.tenant).accrued;
     let cost = charge.map(|charge| charge.cost).unwrap_or_default();
     let out_of_range = Rejection::AmountOutOfRange { field: "usage" };
-    if accrued.checked_add(cost).is_none() {
+    if money::accrued(accrued, cost).is_none() {
         return Err(out_of_range);
     }
-    let draw = draw(books, &call.context, &usage, charge, now).ok_or(out_of_range)?;
+    let rule = books.draw_rules.rule(call.context.tenant);
+    let draw = draw(books, rule, &call.context, &usage, charge, now).ok_or(out_of_range)?;
     Ok(Event::ConsumptionRecorded(Box::new(Consumption {
         context: call.context,
         timestamp: call.timestamp,
@@ -282,16 +286,16 @@ pub(super) fn charge(
     Some(Charge { version: in_force.version, cost })
 }
 
-/// What a call draws by its tenant's rule; nothing from users who were never given quota. `None`
+/// What a call draws by a rule of its tenant; nothing from users who were never given quota. `None`
 /// beyond the range.
 pub(super) fn draw(
     books: &Books,
+    rule: &RuleInForce,
     context: &CallContext,
     usage: &Usage,
     charge: Option<Charge>,
     now: Timestamp,
 ) -> Option<Draw> {
-    let rule = books.draw_rules.rule(context.tenant);
     let nothing = Draw { rule_version: rule.version, ..Draw::default() };
     let Some(user) = context.user else { return Some(nothing) };
     let account = books.quota.account(user);

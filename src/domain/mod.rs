@@ -132,7 +132,7 @@ fn decide_command(
         Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],
         Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],
         Command::PublishPrices(book) => prices::publish(books, book, now, naming)?,
-        Command::RateUsage(usage) => prices::rate_backlog(books, usage, now)?,
+        Command::RateUsage(usage) => prices::rate_backlog(books, usage, now),
         Command::BookExpiredQuota { lots_max } => state.due.expired_lots(books, now, *lots_max),
         Command::TimeOutPairings { halves_max } => {
             let seconds = state.rules.pairing_timeout_seconds;

@@ -38,8 +38,14 @@ pub(super) fn adjust(
     Ok(Event::WalletAdjusted(WalletAdjusted { tenant, amount: adjustment.amount, reason }))
 }
 
-/// The largest balance, either way: a million million dollars.
+/// The largest balance and accrual, either way: a million million dollars.
 const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
+
+/// What a tenant has accrued once `cost` is added; `None` beyond what can be kept. All tenants
+/// together stay within the range of [`Money`] as well.
+pub(super) fn accrued(before: Money, cost: Money) -> Option<Money> {
+    before.checked_add(cost).filter(|accrued| accrued.units().abs() <= BALANCE_MAX.units())
+}
 
 fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
     let balance = books.wallets.wallet(tenant).balance.checked_add(amount);

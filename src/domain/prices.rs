@@ -1,12 +1,15 @@
 //! Price books, and the rating of usage that had no price when it was recorded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use projections::books::Books;
 use schemas::{
-    ConsumptionRated, DrawRule, Event, ModelPriced, PriceBookPublished, PublishPrices, Timestamp,
-    UnratedUsage,
+    ConsumptionRated, Draw, DrawRule, Event, ModelPriced, PriceBookPublished, PublishPrices,
+    Timestamp, UnratedUsage,
 };
 
 use super::calls::{charge, draw};
+use super::money;
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};
 
@@ -39,42 +42,47 @@ pub(super) fn publish(
     Ok(events)
 }
 
-/// The ratings of those calls that have no price yet and can have one now.
-pub(super) fn rate_backlog(
-    books: &Books,
-    backlog: &[UnratedUsage],
-    now: Timestamp,
-) -> Result<Vec<Event>, Rejection> {
+/// The ratings of those calls that have no price yet and can have one now. What goes by cost is drawn
+/// by the rule that was in force when the call was recorded, as what goes by tokens was then. A call
+/// whose amounts would leave their range stays unrated, and holds up no other.
+pub(super) fn rate_backlog(books: &Books, backlog: &[UnratedUsage], now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut rated = std::collections::BTreeSet::new();
+    let mut rated = BTreeSet::new();
+    let mut accrued_by = BTreeMap::new();
     for usage in backlog {
-        if !books.unrated.contains(usage.consumption) || !rated.insert(usage.consumption) {
+        let Some(rule_version) = books.unrated.rule_version(usage.consumption) else { continue };
+        if !rated.insert(usage.consumption) {
             continue;
         }
         let Some(model) = usage.context.model else { continue };
         let prices = &books.prices;
         let charge = charge(prices, (model, None), usage.timestamp, &usage.usage, usage.tier);
         let Some(charge) = charge else { continue };
-        let rule = books.draw_rules.rule(usage.context.tenant);
+        let tenant = usage.context.tenant;
+        let before = accrued_by.get(&tenant).copied();
+        let before = before.unwrap_or_else(|| books.wallets.wallet(tenant).accrued);
+        let Some(accrued) = money::accrued(before, charge.cost) else { continue };
+        let rule = books.draw_rules.version(tenant, rule_version);
         let drawn = match rule.rule {
-            DrawRule::PerCost => draw(books, &usage.context, &usage.usage, Some(charge), now)
-                .ok_or(Rejection::AmountOutOfRange { field: "usage" })?,
+            DrawRule::PerCost => draw(books, rule, &usage.context, &usage.usage, Some(charge), now),
             DrawRule::PerToken | DrawRule::PerRequest | DrawRule::None => {
-                schemas::Draw { rule_version: rule.version, ..schemas::Draw::default() }
+                Some(Draw { rule_version: rule.version, ..Draw::default() })
             }
         };
+        let Some(drawn) = drawn else { continue };
+        accrued_by.insert(tenant, accrued);
         let goes_by_cost = rule.rule == DrawRule::PerCost;
-        events.push(Event::ConsumptionRated(ConsumptionRated {
+        events.push(Event::ConsumptionRated(Box::new(ConsumptionRated {
             consumption: usage.consumption,
             context: usage.context.clone(),
             timestamp: usage.timestamp,
             charge,
             draw: drawn,
-        }));
+        })));
         if goes_by_cost {
             // The next draw must see this one: one rating a command where quota is drawn.
             break;
         }
     }
-    Ok(events)
+    events
 }

@@ -3,14 +3,20 @@
 
 mod admin;
 pub mod auth;
+mod billing;
 pub mod body;
+mod cloud_events;
+mod consumption;
 mod docs;
+mod events;
 pub mod health;
+mod ledger;
 mod metrics;
 mod observe;
 mod openapi;
 pub mod params;
 pub mod problem;
+mod quota;
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
@@ -26,7 +32,7 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{clock::Clock, config};
+use crate::{clock::Clock, config, jobs::Jobs, views::Views, writer::Writer};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -45,6 +51,12 @@ pub struct Services {
     pub limits: config::Limits,
     /// How the parts of the service are doing.
     pub readiness: Readiness,
+    /// Where commands go in.
+    pub writer: Writer,
+    /// What readers read.
+    pub views: Views,
+    /// What falls due.
+    pub jobs: Jobs,
 }
 
 /// [`Services`], and what HTTP itself keeps. Cheap to clone: every request does.
@@ -74,6 +86,18 @@ impl AppState {
         &self.0.services.readiness
     }
 
+    fn writer(&self) -> &Writer {
+        &self.0.services.writer
+    }
+
+    fn views(&self) -> &Views {
+        &self.0.services.views
+    }
+
+    fn jobs(&self) -> &Jobs {
+        &self.0.services.jobs
+    }
+
     fn openapi(&self) -> Bytes {
         self.0.openapi.clone()
     }
@@ -90,7 +114,17 @@ fn open() -> OpenApiRouter<AppState> {
 
 /// The routes behind the guard.
 fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
-    let router = OpenApiRouter::new().merge(metrics::router());
+    let router = OpenApiRouter::new()
+        .merge(consumption::router())
+        .merge(cloud_events::router())
+        .merge(events::router())
+        .merge(quota::router())
+        .merge(billing::router())
+        .merge(admin::grants::router())
+        .merge(admin::wallets::router())
+        .merge(admin::prices::router())
+        .merge(admin::tenants::router())
+        .merge(metrics::router());
     if has_manual_clock { router.merge(admin::clock::router()) } else { router }
 }
 

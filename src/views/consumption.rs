@@ -7,9 +7,10 @@ use schemas::{
     Timestamp, Usage, UsageOrigin,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A recorded call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TokenConsumption {
     /// The record's own id: its sequence, as text.
@@ -17,6 +18,7 @@ pub struct TokenConsumption {
     /// The sender's id of the call.
     pub request_id: String,
     /// When it was complete.
+    #[schema(value_type = String, format = DateTime)]
     pub timestamp: Timestamp,
     /// Who called.
     pub user_id: String,
@@ -34,12 +36,14 @@ pub struct TokenConsumption {
     pub model: String,
     /// When the request was made.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub request_timestamp: Option<Timestamp>,
     /// Characters sent.
     pub request_character_count: u64,
     /// Tokens sent, estimated.
     pub request_token_count: u64,
     /// `stream`, `non-stream`, or empty.
+    #[schema(value_type = String)]
     pub request_type: RequestType,
     /// Tools offered.
     pub tool_count: u32,
@@ -47,6 +51,7 @@ pub struct TokenConsumption {
     pub message_count: u32,
     /// When the response was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub response_timestamp: Option<Timestamp>,
     /// Characters received.
     pub response_character_count: u64,
@@ -71,8 +76,10 @@ pub struct TokenConsumption {
     /// Of the output: audio.
     pub audio_output_tokens: u64,
     /// Whether the counts were reported or estimated.
+    #[schema(value_type = String)]
     pub usage_origin: UsageOrigin,
     /// The class of service.
+    #[schema(value_type = String)]
     pub service_tier: ServiceTier,
     /// Why the response ended.
     pub finish_reason: String,
@@ -83,29 +90,37 @@ pub struct TokenConsumption {
     /// How many.
     pub tool_call_count: u32,
     /// USD, exact; `null` while the model has no price.
+    #[schema(value_type = Option<f64>)]
     pub cost: Option<Money>,
     /// The price book applied; `null` while there is none, 0 for the built-in one.
+    #[schema(value_type = Option<u32>)]
     pub price_version: Option<PriceVersion>,
     /// `complete`, `request-only` or `response-only`.
     pub status: &'static str,
     /// What was drawn from the user's quota.
+    #[schema(value_type = f64)]
     pub quota_drawn: Credits,
     /// The lots it was drawn from.
     pub quota_lots: Vec<DrawnLot>,
     /// Of it, what no lot covered.
+    #[schema(value_type = f64)]
     pub quota_overdraft: Credits,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// Its position in the log.
+    #[schema(value_type = u64)]
     pub sequence: Sequence,
 }
 
 /// A part of a draw that one lot covered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct DrawnLot {
     /// The lot, by the sequence of its recharge.
+    #[schema(value_type = u64)]
     pub lot: Sequence,
     /// How much of it.
+    #[schema(value_type = f64)]
     pub amount: Credits,
 }
 

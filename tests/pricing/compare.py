@@ -4,7 +4,7 @@
     python3 -m venv venv && venv/bin/pip install litellm==1.109.1
     venv/bin/python tests/pricing/compare.py generate --per-model 40 > /tmp/samples.tsv
     cargo run -q -p schemas --example rate_samples < /tmp/samples.tsv > /tmp/costs.tsv
-    python3 tests/pricing/compare.py compare /tmp/samples.tsv /tmp/costs.tsv
+    python3 tests/pricing/compare.py compare /tmp/costs.tsv
 
 The samples that the Rust test reads offline (schemas/tests/pricing/samples.tsv) are
 `generate --per-model 4`. A samples file has lines of tab-separated values:
@@ -14,12 +14,15 @@ The samples that the Rust test reads offline (schemas/tests/pricing/samples.tsv)
 
 where the tier is one letter: s(tandard) p(riority) f(lex) b(atch) a (balanced) u(ltrafast), and o for
 standard at an off-peak hour. Everything else is billed on a Tuesday at 02:00 UTC, when no model is
-off-peak. The cost is the reference's float, to 13 digits.
+off-peak. The cost is the reference's float, to 13 digits and 18 decimals. The costs file has our cost
+behind each: tier+usage=cost=ours.
 """
 
 import argparse
 import collections
+import contextlib
 import datetime
+import decimal
 import json
 import os
 import pathlib
@@ -39,7 +42,7 @@ OFF_PEAK = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.timezone.utc)
 def usages(chance):
     """A pool of usages: (prompt, completion, cr, cw, cw1h, audio_in, reasoning, audio_out)."""
     pool = [(border + above, 700, 0, 0, 0, 0, 0, 0) for border in BORDERS for above in (0, 1)]
-    pool += [(border + 1, 900, border // 3, border // 5, 0, 0, 300, 0) for border in BORDERS]
+    pool += [(border + 1, 900, border // 3, border // 5, border // 7, 0, 300, 0) for border in BORDERS]
     while len(pool) < 400:
         longest = chance.choice((300, 8_000, 150_000, 250_000, 400_000, 900_000))
         prompt = chance.randint(1, longest)
@@ -91,19 +94,19 @@ class Reference:
                 reasoning_tokens=reasoning, audio_tokens=spoken
             ),
         )
-        provider = entry["litellm_provider"]
         token = self.clock.set(OFF_PEAK if letter == "o" else PEAK)
         try:
             parts = self.litellm.cost_per_token(
                 model=model,
-                custom_llm_provider="vertex_ai" if provider.startswith("vertex_ai-") else provider,
+                custom_llm_provider=entry["litellm_provider"],
                 usage_object=counts,
                 service_tier=None if letter == "b" else TIERS[letter],
                 call_type="aretrieve_batch" if letter == "b" else "completion",
             )
         finally:
             self.clock.reset(token)
-        return sum(parts)
+        cost = decimal.Decimal(f"{sum(parts):.13g}")
+        return f"{cost.quantize(decimal.Decimal('1e-18')).normalize():f}"
 
 
 def letters(entry):
@@ -136,13 +139,17 @@ def generate(arguments):
         for letter in letters(entry):
             wanted += [(letter, position) for position in chance.sample(range(len(pool)), max(2, arguments.per_model // 4))]
             wanted += [(letter, position) for position in borders(entry)[1:3]]
-        if arguments.per_model > 10:
-            # A tier without a price of its own costs the standard price.
-            wanted += [(letter, chance.randrange(len(pool))) for letter in "pfau"]
+        # A tier without a price of its own costs the standard price.
+        unstated = [letter for letter in "pfau" if letter not in letters(entry)]
+        wanted += [(letter, chance.randrange(len(pool))) for letter in unstated if arguments.per_model > 10]
+        wanted += [(unstated[0], position) for position in borders(entry)[2:3]]
         samples = []
         for letter, position in wanted:
             used.add(position)
-            samples.append(f"{letter}{position}={reference.cost(model, letter, pool[position]):.13g}")
+            # The library talks on standard output.
+            with contextlib.redirect_stdout(sys.stderr):
+                cost = reference.cost(model, letter, pool[position])
+            samples.append(f"{letter}{position}={cost}")
         lines.append("\t".join(["m", model, *samples]))
     print(f"# made by tests/pricing/compare.py with litellm 1.109.1, seed {arguments.seed}")
     for position in sorted(used):
@@ -158,31 +165,22 @@ def agree(reference, ours):
 
 
 def compare(arguments):
-    provider = {name: entry.get("litellm_provider") for name, entry in json.loads(MAP.read_text()).items()}
-    pool, differing, total, count = {}, collections.defaultdict(list), 0, 0
-    samples = [line.rstrip("\n").split("\t") for line in open(arguments.samples)]
-    costs = iter([line.rstrip("\n").split("\t") for line in open(arguments.costs)])
-    for kind, *fields in samples:
-        if kind == "u":
-            pool[fields[0]] = fields[1:]
-        if kind != "m":
-            continue
-        total += 1
-        for sample, ours in zip(fields[1:], next(costs)[1:], strict=True):
-            count += 1
-            usage, cost = sample.split("=")
-            if not agree(cost, ours):
-                differing[fields[0]].append((usage[0], pool[usage[1:]], cost, ours))
-    print(f"{total} models, {count} samples; {total - len(differing)} models agree on every sample")
-    groups = collections.defaultdict(list)
-    for model, cases in differing.items():
-        unrated = all(ours == "unrated" for *_, ours in cases)
-        tiers = "".join(sorted({letter for letter, *_ in cases}))
-        groups[(provider[model], "unrated" if unrated else "differs", tiers)].append(model)
-    for group, models in sorted(groups.items(), key=lambda item: str(item[0])):
+    price_map = json.loads(MAP.read_text())
+    groups, total, count, agreeing = collections.defaultdict(list), 0, 0, 0
+    for line in open(arguments.costs):
+        model, *fields = line.rstrip("\n").split("\t")
+        cases = [field.split("=") for field in fields]
+        differing = [case for case in cases if not agree(*case[1:])]
+        total, count, agreeing = total + 1, count + len(cases), agreeing + (not differing)
+        if differing:
+            kind = "unrated" if all(ours == "unrated" for *_, ours in differing) else "differs"
+            tiers = "".join(sorted({case[0] for case, *_ in differing}))
+            groups[(price_map[model]["litellm_provider"], kind, tiers)].append((model, differing[0]))
+    print(f"{total} models, {count} samples; {agreeing} models agree on every sample")
+    for group, models in sorted(groups.items()):
         print(*group, len(models), sep="\t")
-        for model in models if arguments.models else models[:2]:
-            print("   ", model, differing[model][0])
+        for model, case in models if arguments.models else models[:2]:
+            print("   ", model, *case)
 
 
 def main():
@@ -193,7 +191,6 @@ def main():
     make.add_argument("--seed", type=int, default=20261109)
     make.set_defaults(run=generate)
     check = commands.add_parser("compare")
-    check.add_argument("samples")
     check.add_argument("costs")
     check.add_argument("--models", action="store_true", help="name every model")
     check.set_defaults(run=compare)

@@ -3,6 +3,7 @@
 mod anchor;
 mod append;
 mod checkpoint;
+mod damage;
 mod golden;
 mod open;
 mod scan;

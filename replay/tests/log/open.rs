@@ -5,6 +5,7 @@ use std::path::Path;
 
 use replay::{
     AppendError, Cut, FileStore, Frame, FrameHash, Log, LogOptions, Mark, OpenError, Opened,
+    verify_directory,
 };
 
 use crate::support::{MemoryStore, append, at, batch, read_all, second, three_batches};
@@ -48,6 +49,40 @@ fn a_directory_in_use_does_not_open() {
     assert_eq!(refused(true), message, "a reader holds it too");
     drop(reader);
     Log::open(directory.path(), LogOptions::default()).expect("released");
+}
+
+#[test]
+fn a_log_that_is_only_looked_at_is_not_created() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("mistyped");
+    let looking = LogOptions { repair: false, ..LogOptions::default() };
+    assert!(matches!(Log::open(&data, looking), Err(OpenError::NoLog { .. })));
+    let verified = verify_directory(&data, |_| {}, |_| {});
+    assert!(matches!(verified, Err(OpenError::NoLog { .. })));
+    assert!(!data.exists());
+}
+
+#[test]
+fn what_was_acknowledged_is_never_cut_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = MemoryStore::default();
+    let open = || {
+        let store = Box::new(store.clone());
+        Log::with_anchored_store(store, directory.path(), LogOptions::default())
+    };
+    let (mut log, _) = open().expect("new");
+    append(&mut log, &[vec![1]]);
+    append(&mut log, &[vec![5_000; 4]]);
+    drop(log);
+    let keys = store.keys();
+    let torn = store.remove(at(5));
+    assert!(matches!(
+        open(),
+        Err(OpenError::BehindAnchor { head, acknowledged }) if head == at(1) && acknowledged == at(5)
+    ));
+    store.put(at(5), torn);
+    assert_eq!(store.keys(), keys, "nothing was removed");
+    assert_eq!(open().expect("whole again").0.head().sequence, at(5));
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_moment_finds_the_last_event_before_it() {
     let mut log = store.log();
     let mut next = at(1);
     for time in [10, 20, 20, 30] {
-        let (batch, events) = batch(next, second(time), &[vec![3_000; 5]]);
+        let (batch, events) = batch(next, second(time), &[vec![3_000, 3_000, 10, 10, 10]]);
         next = next.plus(u64::try_from(events.len()).expect("few"));
         log.append(batch).expect("stored");
     }

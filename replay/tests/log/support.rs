@@ -166,6 +166,7 @@ pub(crate) mod offset {
     pub(crate) const PARTITION: usize = 1;
     pub(crate) const FIRST: usize = 13;
     pub(crate) const INDEX: usize = 25;
+    pub(crate) const CONTINUES: usize = 33;
     pub(crate) const RECORDED_AT: usize = 41;
     pub(crate) const PREVIOUS: usize = 49;
     pub(crate) const PAYLOAD: usize = 85;

@@ -235,7 +235,7 @@ fn time_that_goes_back_is_found() {
 }
 
 #[test]
-fn a_frame_of_a_later_release_or_another_partition_is_found() {
+fn a_frame_that_does_not_belong_there_is_found() {
     let (store, _) = sound();
     store.put(at(10), forged(&store.bytes(at(10)), offset::VERSION, &[9]));
     check(&store, &["event 10: the frame has the layout 9, this release knows only 1"]);
@@ -247,6 +247,21 @@ fn a_frame_of_a_later_release_or_another_partition_is_found() {
     let (store, _) = sound();
     store.put(at(10), forged(&store.bytes(at(10)), offset::INDEX, &7_u32.to_le_bytes()));
     check(&store, &["event 10: the frame's header contradicts itself"]);
+
+    let (store, _) = sound();
+    let second_of_two = [1_u32.to_le_bytes(), 2_u32.to_le_bytes()].concat();
+    store.put(at(10), forged(&store.bytes(at(10)), offset::INDEX, &second_of_two));
+    check(&store, &["event 10: the frame is number 1 of 2 in its batch, expected 0"]);
+
+    let (store, _) = sound();
+    store.put(at(10), forged(&store.bytes(at(10)), offset::CONTINUES, &9_u64.to_le_bytes()));
+    check(
+        &store,
+        &[
+            "event 10: a command goes on from the batch before",
+            "event 10: event 10 begins a command where another goes on",
+        ],
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{Money, PriceSheet, Rate, ServiceTier, TokenClass};
 
 use super::field::{self, Field};
 use super::number::{self, Price};
-use super::{Entries, Reason};
+use super::{Entries, PriceFault};
 
 /// What one entry holds.
 pub(super) struct Entry {
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub(super) rounded: Vec<(String, String)>,
 }
 
-type Refusal = (Option<String>, Reason);
+type Refusal = (Option<String>, PriceFault);
 type Rates = BTreeMap<(TokenClass, ServiceTier, u32), Money>;
 
 /// Providers whose bills follow a rule that no field of the map states. The library that the map
@@ -37,31 +37,29 @@ enum Provider {
 
 /// Reads the JSON of one entry.
 pub(super) fn read(json: &RawValue) -> Result<Entry, Refusal> {
-    let mut fields = members(json).ok_or((None, Reason::NotAnObject))?;
-    fields.sort_by(|(left, _), (right, _)| left.cmp(right));
-    if let Some((name, _)) = fields
-        .iter()
-        .zip(fields.iter().skip(1))
-        .find(|(field, next)| field.0 == next.0)
-        .map(|pair| pair.0)
-    {
-        return Err((Some(name.clone()), Reason::Twice));
-    }
     let mut reader = Reader::default();
     let mut provider = Provider::Other;
-    for (name, json) in &fields {
-        match (name.as_str(), field::parse(name)) {
-            (_, Some(field)) => reader.price(name, field, json.get())?,
+    for (name, json) in members(json)? {
+        match (name.as_str(), field::parse(&name)) {
+            (_, Some(field)) => reader.price(&name, field, json.get())?,
             ("litellm_provider", None) => provider = Provider::named(json.get()),
-            ("tiered_pricing", None) => reader.table(name, json)?,
-            (_, None) => reader.ignored.push(name.clone()),
+            ("tiered_pricing", None) => reader.table(&name, json)?,
+            (_, None) => reader.ignored.push(name),
         }
     }
     reader.finish(provider)
 }
 
-fn members(json: &RawValue) -> Option<Vec<(String, &RawValue)>> {
-    serde_json::from_str(json.get()).ok().map(|Entries(members)| members)
+/// The members of an object in the order of their names, each at most once.
+fn members(json: &RawValue) -> Result<Vec<(String, &RawValue)>, Refusal> {
+    let Entries(mut members) =
+        serde_json::from_str(json.get()).map_err(|_| (None, PriceFault::NotAnObject))?;
+    members.sort_by(|(left, _), (right, _)| left.cmp(right));
+    let pairs = members.iter().zip(members.iter().skip(1));
+    match pairs.into_iter().find(|((name, _), (next, _))| name == next) {
+        Some(((name, _), _)) => Err((Some(name.clone()), PriceFault::Twice)),
+        None => Ok(members),
+    }
 }
 
 impl Provider {
@@ -84,12 +82,11 @@ struct Reader {
 }
 
 impl Reader {
+    /// Fields come in the order of their names, so that of two cache lifetimes of an hour or more
+    /// the `1hr` price replaces the `12hr` one.
     fn price(&mut self, name: &str, field: Field, json: &str) -> Result<(), Refusal> {
-        let key = (field.class, field.tier, field.above_tokens);
-        if let Some(money) = self.money(name, json)?
-            && !(field.yields && self.rates.contains_key(&key))
-        {
-            self.rates.insert(key, money);
+        if let Some(money) = self.money(name, json)? {
+            self.rates.insert((field.class, field.tier, field.above_tokens), money);
         }
         Ok(())
     }
@@ -108,11 +105,13 @@ impl Reader {
     /// such as the prices of searches by their number of results, is ignored.
     fn table(&mut self, name: &str, json: &RawValue) -> Result<(), Refusal> {
         let refused = |reason| (Some(name.to_owned()), reason);
-        let elements: Vec<&RawValue> =
-            serde_json::from_str(json.get()).map_err(|_| refused(Reason::Ranges))?;
+        let elements: Option<Vec<&RawValue>> =
+            serde_json::from_str(json.get()).map_err(|_| refused(PriceFault::Ranges))?;
         let mut rows = Vec::new();
-        for element in elements {
-            let fields = members(element).ok_or_else(|| refused(Reason::NotAnObject))?;
+        for element in elements.unwrap_or_default() {
+            let fields = members(element).map_err(|(field, reason)| {
+                (Some(field.map_or(name.to_owned(), |field| format!("{name}.{field}"))), reason)
+            })?;
             if !fields.iter().any(|(field, _)| field == "range") {
                 self.ignored.push(name.to_owned());
                 return Ok(());
@@ -123,7 +122,10 @@ impl Reader {
         let mut end = 0;
         for row in &rows {
             if row.from != end || row.to <= row.from {
-                return Err(refused(Reason::Ranges));
+                return Err(refused(PriceFault::Ranges));
+            }
+            if row.price(TokenClass::Input).is_none() {
+                return Err(refused(PriceFault::RowWithoutInput));
             }
             end = row.to;
         }
@@ -138,7 +140,7 @@ impl Reader {
         for (name, json) in fields {
             let path = format!("{table}.{name}");
             match field::parse(name) {
-                Some(Field { class, tier: ServiceTier::Standard, above_tokens: 0, .. }) => {
+                Some(Field { class, tier: ServiceTier::Standard, above_tokens: 0 }) => {
                     if let Some(money) = self.money(&path, json.get())? {
                         row.prices.insert(class, money);
                     }
@@ -147,9 +149,9 @@ impl Reader {
                     let bound =
                         |json| number::tokens(json).map_err(|reason| (Some(path.clone()), reason));
                     let bounds: Vec<&RawValue> = serde_json::from_str(json.get())
-                        .map_err(|_| (Some(path.clone()), Reason::Ranges))?;
+                        .map_err(|_| (Some(path.clone()), PriceFault::Ranges))?;
                     let [from, to] = bounds.as_slice() else {
-                        return Err((Some(path), Reason::Ranges));
+                        return Err((Some(path), PriceFault::Ranges));
                     };
                     (row.from, row.to) = (bound(from.get())?, bound(to.get())?);
                 }
@@ -179,7 +181,7 @@ impl Reader {
             Rate { class, tier, above_tokens: above.saturating_sub(from), per_token }
         });
         let sheet =
-            PriceSheet::new(rates.collect()).map_err(|error| (None, Reason::Sheet(error)))?;
+            PriceSheet::new(rates.collect()).map_err(|error| (None, PriceFault::Sheet(error)))?;
         Ok(Entry { sheet, ignored: self.ignored, rounded: self.rounded })
     }
 
@@ -199,15 +201,16 @@ struct Row {
     prices: BTreeMap<TokenClass, Money>,
 }
 
-/// One row prices a whole call, so a class that is missing in one row is filled from that row, not
-/// from the row below. The last row has no end.
+/// One row prices a whole call, so a class that one row states and another does not is filled from
+/// its own row, not from the row below. The last row has no end.
 fn by_threshold(rows: &[Row]) -> Rates {
     let mut rates = Rates::new();
     for class in TokenClass::ALL {
-        let named = rows.iter().any(|row| row.prices.contains_key(&class));
-        for row in rows.iter().filter(|_| named) {
-            let price = row.prices.get(&class).or_else(|| row.prices.get(&stand_in(class)));
-            if let Some(&price) = price {
+        if !rows.iter().any(|row| row.prices.contains_key(&class)) {
+            continue;
+        }
+        for row in rows {
+            if let Some(price) = row.price(class) {
                 rates.insert((class, ServiceTier::Standard, row.from), price);
             }
         }
@@ -215,14 +218,17 @@ fn by_threshold(rows: &[Row]) -> Rates {
     rates
 }
 
-/// The class whose price holds for a class without one.
-const fn stand_in(class: TokenClass) -> TokenClass {
-    match class {
-        TokenClass::Input
-        | TokenClass::CacheRead
-        | TokenClass::CacheWrite
-        | TokenClass::AudioInput => TokenClass::Input,
-        TokenClass::CacheWrite1h => TokenClass::CacheWrite,
-        TokenClass::Output | TokenClass::AudioOutput | TokenClass::Reasoning => TokenClass::Output,
+impl Row {
+    /// The price of `class`, or of the class that stands in for it.
+    fn price(&self, class: TokenClass) -> Option<Money> {
+        let stand_in = match class {
+            TokenClass::Input | TokenClass::Output => return self.prices.get(&class).copied(),
+            TokenClass::CacheRead | TokenClass::CacheWrite | TokenClass::AudioInput => {
+                TokenClass::Input
+            }
+            TokenClass::CacheWrite1h => TokenClass::CacheWrite,
+            TokenClass::AudioOutput | TokenClass::Reasoning => TokenClass::Output,
+        };
+        self.prices.get(&class).copied().or_else(|| self.price(stand_in))
     }
 }

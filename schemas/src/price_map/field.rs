@@ -8,15 +8,13 @@ const CLASSES: [(&str, TokenClass); 9] = [
     ("output_cost_per_token", TokenClass::Output),
     ("cache_read_input_token_cost", TokenClass::CacheRead),
     ("cache_creation_input_token_cost_above_1hr", TokenClass::CacheWrite1h),
-    (CACHE_WRITE_12H, TokenClass::CacheWrite1h),
+    // OpenAI's long cache lifetime, where Anthropic's is one hour.
+    ("cache_creation_input_token_cost_above_12hr", TokenClass::CacheWrite1h),
     ("cache_creation_input_token_cost", TokenClass::CacheWrite),
     ("input_cost_per_audio_token", TokenClass::AudioInput),
     ("output_cost_per_audio_token", TokenClass::AudioOutput),
     ("output_cost_per_reasoning_token", TokenClass::Reasoning),
 ];
-
-/// OpenAI's long cache lifetime, where Anthropic's is one hour.
-const CACHE_WRITE_12H: &str = "cache_creation_input_token_cost_above_12hr";
 
 const TIERS: [(&str, ServiceTier); 5] = [
     ("_priority", ServiceTier::Priority),
@@ -32,8 +30,6 @@ pub(super) struct Field {
     pub(super) class: TokenClass,
     pub(super) tier: ServiceTier,
     pub(super) above_tokens: u32,
-    /// Whether another field of the same class goes before it, if both are there.
-    pub(super) yields: bool,
 }
 
 /// Reads a field name. `None` when it is no price of one token.
@@ -41,7 +37,7 @@ pub(super) fn parse(name: &str) -> Option<Field> {
     CLASSES.iter().find_map(|&(prefix, class)| {
         let (rest, above_tokens) = threshold(name.strip_prefix(prefix)?)?;
         let tier = if rest.is_empty() { Some(ServiceTier::Standard) } else { tier(rest) }?;
-        Some(Field { class, tier, above_tokens, yields: prefix == CACHE_WRITE_12H })
+        Some(Field { class, tier, above_tokens })
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{DecimalError, Money};
 
-use super::Reason;
+use super::PriceFault;
 
 /// A price, and whether decimals had to be given up for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,31 +12,31 @@ pub(super) struct Price {
 }
 
 /// Reads the JSON text of a price. `None` for `null`: not stated.
-pub(super) fn price(json: &str) -> Result<Option<Price>, Reason> {
+pub(super) fn price(json: &str) -> Result<Option<Price>, PriceFault> {
     let text = match json.as_bytes().first() {
         Some(b'"') => json.trim_matches('"'),
         Some(b'-' | b'0'..=b'9') => json,
         Some(b'n') => return Ok(None),
-        _ => return Err(Reason::NotANumber(excerpt(json))),
+        _ => return Err(PriceFault::NotANumber(excerpt(json))),
     };
     let (money, rounded) = match Money::parse(text) {
         Ok(money) => (money, false),
         Err(DecimalError::TooPrecise { .. }) => {
-            (nearest(text).ok_or_else(|| Reason::TooPrecise(excerpt(text)))?, true)
+            (nearest(text).ok_or_else(|| PriceFault::TooPrecise(excerpt(text)))?, true)
         }
-        Err(error @ DecimalError::OutOfRange(_)) => return Err(Reason::Decimal(error)),
-        Err(DecimalError::Malformed(_)) => return Err(Reason::NotANumber(excerpt(json))),
+        Err(error @ DecimalError::OutOfRange(_)) => return Err(PriceFault::Decimal(error)),
+        Err(DecimalError::Malformed(_)) => return Err(PriceFault::NotANumber(excerpt(json))),
     };
     if money.is_negative() {
-        return Err(Reason::Negative(excerpt(text)));
+        return Err(PriceFault::Negative(excerpt(text)));
     }
     Ok(Some(Price { money, rounded }))
 }
 
 /// A whole number of tokens, as in a `range`; the map writes `256000.0` too.
-pub(super) fn tokens(json: &str) -> Result<u32, Reason> {
-    let not_tokens = || Reason::NotTokens(excerpt(json));
-    let one = Money::parse("1").map_err(Reason::Decimal)?.units();
+pub(super) fn tokens(json: &str) -> Result<u32, PriceFault> {
+    let not_tokens = || PriceFault::NotTokens(excerpt(json));
+    let one = Money::parse("1").map_err(PriceFault::Decimal)?.units();
     let units = Money::parse(json).map_err(|_| not_tokens())?.units();
     match (units.checked_div_euclid(one), units.checked_rem_euclid(one)) {
         (Some(tokens), Some(0)) => u32::try_from(tokens).map_err(|_| not_tokens()),
@@ -84,13 +84,13 @@ mod tests {
     #[test]
     fn what_is_no_price_is_refused() {
         for json in ["true", "[]", "{}", "\"\"", "\"free\"", "\"0x1\"", "\"1 \"", "\"NaN\""] {
-            assert!(matches!(price(json), Err(Reason::NotANumber(_))), "{json}");
+            assert!(matches!(price(json), Err(PriceFault::NotANumber(_))), "{json}");
         }
-        assert!(matches!(price("-1e-6"), Err(Reason::Negative(_))));
-        assert!(matches!(price("-1.0000000000000001e-7"), Err(Reason::Negative(_))));
-        assert!(matches!(price("1e-19"), Err(Reason::TooPrecise(_))));
-        assert!(matches!(price("1e-300"), Err(Reason::TooPrecise(_))));
-        assert!(matches!(price("1e300"), Err(Reason::Decimal(_))));
+        assert!(matches!(price("-1e-6"), Err(PriceFault::Negative(_))));
+        assert!(matches!(price("-1.0000000000000001e-7"), Err(PriceFault::Negative(_))));
+        assert!(matches!(price("1e-19"), Err(PriceFault::TooPrecise(_))));
+        assert!(matches!(price("1e-300"), Err(PriceFault::TooPrecise(_))));
+        assert!(matches!(price("1e300"), Err(PriceFault::Decimal(_))));
     }
 
     #[test]
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(tokens("256000.0"), Ok(256_000));
         assert_eq!(tokens("0"), Ok(0));
         for json in ["-1", "0.5", "\"1\"", "5e9", "null"] {
-            assert!(matches!(tokens(json), Err(Reason::NotTokens(_))), "{json}");
+            assert!(matches!(tokens(json), Err(PriceFault::NotTokens(_))), "{json}");
         }
     }
 }

@@ -13,7 +13,7 @@ pub struct PriceMapReport {
     /// Models without any price per token (images, seconds, pages, or nothing at all).
     pub unpriced: Vec<Name>,
     /// Entries that contradict the format; none of their prices is taken.
-    pub refused: Vec<EntryError>,
+    pub refused: Vec<PriceEntryError>,
     /// Prices with more decimals than money has, taken to the nearest.
     pub rounded: Vec<RoundedPrice>,
     /// The fields that say nothing about a price per token, and how many models have them.
@@ -33,16 +33,16 @@ pub struct RoundedPrice {
 
 /// Why one entry of a price map is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryError {
+pub struct PriceEntryError {
     /// The model, as named in the map.
     pub model: String,
     /// The field inside the entry; `None` when it is the entry as a whole.
     pub field: Option<String>,
     /// What is wrong with it.
-    pub reason: Reason,
+    pub reason: PriceFault,
 }
 
-impl fmt::Display for EntryError {
+impl fmt::Display for PriceEntryError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model: String = self.model.chars().take(80).collect();
         write!(formatter, "model `{model}`")?;
@@ -53,11 +53,11 @@ impl fmt::Display for EntryError {
     }
 }
 
-impl std::error::Error for EntryError {}
+impl std::error::Error for PriceEntryError {}
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Reason {
+pub enum PriceFault {
     /// The model's name cannot be a name.
     #[error("the name {0}")]
     Name(NameError),
@@ -85,6 +85,9 @@ pub enum Reason {
     /// A price table whose ranges leave gaps, overlap or do not start at 0.
     #[error("must have ranges that follow one another from 0")]
     Ranges,
+    /// A price table with a row that does not price input.
+    #[error("must have `input_cost_per_token` in every row")]
+    RowWithoutInput,
     /// Rates that form no sheet.
     #[error(transparent)]
     Sheet(PriceSheetError),

@@ -2,30 +2,30 @@
 
 use std::collections::HashMap;
 
-use schemas::{ServiceTier, Usage};
+use schemas::{Money, ServiceTier, Usage};
 
 /// The samples of one model.
-pub struct Model {
+pub(crate) struct Model {
     /// Its name in the price map.
-    pub name: String,
+    pub(crate) name: String,
     /// What the reference library says.
-    pub samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// One usage and its cost by the reference library.
-pub struct Sample {
+pub(crate) struct Sample {
+    /// Its name in the file: the letter of the tier, the number of the usage.
+    pub(crate) case: String,
     /// The tier it was served in.
-    pub tier: ServiceTier,
-    /// Served at an hour when some models are cheaper.
-    pub off_peak: bool,
+    pub(crate) tier: ServiceTier,
     /// The usage.
-    pub usage: Usage,
-    /// The reference's cost in USD, as text.
-    pub cost: String,
+    pub(crate) usage: Usage,
+    /// The reference's cost in USD.
+    pub(crate) reference: Money,
 }
 
 /// Every model of a samples file, in its order.
-pub fn read(text: &str) -> Vec<Model> {
+pub(crate) fn read(text: &str) -> Vec<Model> {
     let mut pool = HashMap::new();
     let mut models = Vec::new();
     for line in text.lines() {
@@ -48,21 +48,23 @@ pub fn read(text: &str) -> Vec<Model> {
 
 fn usage<'text>(fields: impl Iterator<Item = &'text str>) -> Usage {
     let counts: Vec<u64> = fields.map(|field| field.parse().expect("a count")).collect();
-    let [
+    let &[
         prompt,
         completion,
         cache_read,
         cache_write,
         cache_write_1h,
         audio_input,
-        reasoning,
-        audio_output,
-    ] = counts.try_into().expect("eight counts");
-    let total = prompt + completion;
+        ref output @ ..,
+    ] = counts.as_slice()
+    else {
+        panic!("eight counts")
+    };
+    let &[reasoning, audio_output] = output else { panic!("eight counts") };
     Usage {
         prompt,
         completion,
-        total,
+        total: prompt + completion,
         cache_read,
         cache_write,
         cache_write_1h,
@@ -85,5 +87,6 @@ fn sample(field: &str, pool: &HashMap<&str, Usage>) -> Sample {
         _ => panic!("unknown tier `{letter}`"),
     };
     let usage = *pool.get(number).expect("a usage of the pool");
-    Sample { tier, off_peak: letter == "o", usage, cost: cost.to_owned() }
+    let reference = Money::parse(cost).expect("a cost");
+    Sample { case: case.to_owned(), tier, usage, reference }
 }

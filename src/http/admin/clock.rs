@@ -37,7 +37,7 @@ async fn read(State(state): State<AppState>, caller: Caller) -> Result<Json<Now>
     Ok(Json(Now { now: state.clock().now() }))
 }
 
-/// Moves the manual clock forward.
+/// Moves the manual clock forward, and does what falls due by then.
 #[utoipa::path(post, path = "/api/v1/admin/clock", tag = "admin", request_body = Now,
     responses((status = 200, body = Now)))]
 async fn advance(
@@ -47,6 +47,9 @@ async fn advance(
 ) -> Result<Json<Now>, Problem> {
     caller.require_developer()?;
     state.clock().advance_to(now)?;
+    if let Err(error) = state.jobs().run_due().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "what is due now was put off");
+    }
     Ok(Json(Now { now: state.clock().now() }))
 }
 

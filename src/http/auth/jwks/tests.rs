@@ -25,15 +25,16 @@ impl Issuer {
         issuer.publish(status, keys);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        let router =
-            Router::new().route("/keys", get(Self::answer)).with_state(Arc::clone(&issuer));
+        let router = Router::new()
+            .route("/keys", get(async |State(issuer): State<Arc<Self>>| issuer.answer()))
+            .with_state(Arc::clone(&issuer));
         tokio::spawn(async move { axum::serve(listener, router).await });
         (issuer, Jwt { jwks_url: Some(url), ..Jwt::default() })
     }
 
-    async fn answer(State(issuer): State<Arc<Self>>) -> (StatusCode, String) {
-        issuer.asked.fetch_add(1, Ordering::SeqCst);
-        issuer.answer.lock().clone()
+    fn answer(&self) -> (StatusCode, String) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.answer.lock().clone()
     }
 
     fn publish(&self, status: StatusCode, keys: &str) {

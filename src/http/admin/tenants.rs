@@ -1,0 +1,291 @@
+//! Who is known: tenants and users, registered or only seen in messages; and what their consumption
+//! draws.
+
+use axum::extract::State;
+use projections::{directory::Tenant, names::Names};
+use schemas::{
+    Command, Credits, DrawRule, Name, RegisterTenant, RegisterUser, Sequence, SetDrawRule,
+    TenantId, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::http::{
+    AppState,
+    auth::Caller,
+    body,
+    ledger::{AtLeast, IdempotencyKey, Reply, submit},
+    params::{Path, Query},
+    problem::{ParameterSource, Problem},
+};
+
+pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, register))
+        .routes(routes!(get))
+        .routes(routes!(set_rule))
+        .routes(routes!(users, register_user))
+}
+
+/// A tenant as the book knows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Organization {
+    /// Its id.
+    org_id: String,
+    /// What people call it; its id while nobody has registered it.
+    name: String,
+    /// Whether somebody has registered it, or it was only seen in messages.
+    registered: bool,
+    /// How many users are known.
+    user_count: usize,
+    /// What a consumption draws: `per_token`, `per_request`, `per_cost` or `none`.
+    draw_rule: &'static str,
+    /// When its id first appeared.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// All tenants, in the order in which they became known.
+#[utoipa::path(get, path = "/api/v1/admin/tenants", tag = "admin",
+    responses((status = 200, body = [Organization])))]
+async fn list(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+) -> Result<Reply<Vec<Organization>>, Problem> {
+    caller.require_developer()?;
+    let head = state.views().head();
+    let ids: Vec<TenantId> =
+        state.views().look(|reading| reading.books.names.all().map(|(id, _)| id).collect());
+    let tenants = ids.into_iter().map(|tenant| organization(&state, tenant)).collect();
+    Ok(Reply::read(head, tenants))
+}
+
+/// One tenant.
+#[utoipa::path(get, path = "/api/v1/admin/tenants/{tenant}", tag = "admin",
+    params(("tenant" = String, Path, description = "Its id")),
+    responses((status = 200, body = Organization)))]
+async fn get(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Path(tenant): Path<Name>,
+) -> Result<Reply<Organization>, Problem> {
+    caller.require_developer()?;
+    let head = state.views().head();
+    let tenant = state.views().look(|reading| reading.books.names.find(tenant.as_str()));
+    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
+    Ok(Reply::read(head, organization(&state, tenant)))
+}
+
+fn organization(state: &AppState, tenant: TenantId) -> Organization {
+    state.views().look(|reading| {
+        let id = reading.books.names.text(tenant).to_string();
+        let rule = reading.books.draw_rules.rule(tenant).rule;
+        let Tenant { display_name, first_seen, users } = reading.books.directory.tenant(tenant);
+        Organization {
+            name: display_name.clone().unwrap_or_else(|| id.clone()),
+            org_id: id,
+            registered: display_name.is_some(),
+            user_count: users.len(),
+            draw_rule: crate::views::rule_name(rule),
+            created_at: *first_seen,
+        }
+    })
+}
+
+/// A tenant to be known.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Registration {
+    /// Its id.
+    #[schema(value_type = String)]
+    org_id: Name,
+    /// What people call it.
+    #[schema(value_type = String)]
+    name: Name,
+}
+
+/// Makes a tenant known, or gives it another name.
+#[utoipa::path(post, path = "/api/v1/admin/tenants", tag = "admin", request_body = Registration,
+    responses((status = 201, body = Organization), (status = 200, body = Organization)))]
+async fn register(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    body::Json(Registration { org_id, name }): body::Json<Registration>,
+) -> Result<Reply<Organization>, Problem> {
+    caller.require_developer()?;
+    let command =
+        Command::RegisterTenant(RegisterTenant { tenant: org_id.clone(), display_name: name });
+    let receipt = submit(&state, &caller, key, command).await?;
+    let tenant = state.views().look(|reading| reading.books.names.find(org_id.as_str()));
+    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
+    Ok(Reply::written(&receipt, organization(&state, tenant)))
+}
+
+/// What a tenant's consumption draws from its users' quota.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rule {
+    /// The rule.
+    #[schema(inline)]
+    rule: RuleName,
+    /// How many credits one unit of a model's usage draws, by model; one where it is left out.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    weights: std::collections::BTreeMap<Name, Credits>,
+}
+
+/// The rules by name.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RuleName {
+    /// One credit a token.
+    PerToken,
+    /// One credit a request.
+    PerRequest,
+    /// One credit a dollar.
+    PerCost,
+    /// Nothing.
+    None,
+}
+
+impl From<RuleName> for DrawRule {
+    fn from(name: RuleName) -> Self {
+        match name {
+            RuleName::PerToken => Self::PerToken,
+            RuleName::PerRequest => Self::PerRequest,
+            RuleName::PerCost => Self::PerCost,
+            RuleName::None => Self::None,
+        }
+    }
+}
+
+/// A rule in force.
+#[derive(Debug, Serialize, ToSchema)]
+struct RuleInForce {
+    /// The rule.
+    rule: &'static str,
+    /// Its position in the log; consumption recorded after it draws by it.
+    #[schema(value_type = u64)]
+    sequence: Sequence,
+}
+
+/// Sets what a tenant's consumption draws from now on.
+#[utoipa::path(put, path = "/api/v1/admin/tenants/{tenant}/draw-rule", tag = "admin",
+    params(("tenant" = String, Path, description = "Its id")), request_body = Rule,
+    responses((status = 201, body = RuleInForce), (status = 200, body = RuleInForce)))]
+async fn set_rule(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Path(tenant): Path<Name>,
+    body::Json(Rule { rule, weights }): body::Json<Rule>,
+) -> Result<Reply<RuleInForce>, Problem> {
+    caller.require_developer()?;
+    let rule = DrawRule::from(rule);
+    let weights = weights.into_iter().collect();
+    let command = Command::SetDrawRule(SetDrawRule { tenant, rule, weights });
+    let receipt = submit(&state, &caller, key, command).await?;
+    let in_force = RuleInForce { rule: crate::views::rule_name(rule), sequence: receipt.sequence };
+    Ok(Reply::written(&receipt, in_force))
+}
+
+/// Whose users.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct UsersQuery {
+    /// Whose; the caller's own when left out.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<Name>,
+}
+
+/// A user as the book knows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OrganizationUser {
+    /// The user's id.
+    user_id: String,
+    /// The tenant the user belongs to.
+    organization_id: String,
+    /// Whether somebody has registered the user, or the id was only seen in messages.
+    registered: bool,
+    /// When the id first appeared.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// A tenant's users, in the order in which they became known.
+#[utoipa::path(get, path = "/api/v1/organization/users", tag = "organization",
+    params(UsersQuery), responses((status = 200, body = [OrganizationUser])))]
+async fn users(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Query(query): Query<UsersQuery>,
+) -> Result<Reply<Vec<OrganizationUser>>, Problem> {
+    caller.require_admin()?;
+    let name =
+        caller.one_tenant(query.organization_id, "organizationId", ParameterSource::Query)?;
+    let head = state.views().head();
+    let users = state.views().look(|reading| {
+        let names: &Names = &reading.books.names;
+        let tenant: TenantId = names.find(name.as_str())?;
+        let directory = &reading.books.directory;
+        let view = |user: &schemas::UserId| {
+            let known = directory.user(*user);
+            OrganizationUser {
+                user_id: names.text(*user).to_string(),
+                organization_id: name.as_str().to_owned(),
+                registered: known.registered,
+                created_at: known.first_seen,
+            }
+        };
+        Some(directory.tenant(tenant).users.iter().map(view).collect())
+    });
+    users.map(|users| Reply::read(head, users)).ok_or_else(|| Problem::not_found("organization"))
+}
+
+/// A user to be known.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct UserRegistration {
+    /// The user's id.
+    #[schema(value_type = String)]
+    user_id: Name,
+    /// The tenant the user belongs to.
+    #[schema(value_type = String)]
+    organization_id: Name,
+}
+
+/// Makes a user known as a tenant's.
+#[utoipa::path(post, path = "/api/v1/organization/users", tag = "organization",
+    request_body = UserRegistration,
+    responses((status = 201, body = OrganizationUser), (status = 200, body = OrganizationUser)))]
+async fn register_user(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    body::Json(registration): body::Json<UserRegistration>,
+) -> Result<Reply<OrganizationUser>, Problem> {
+    caller.require_developer()?;
+    let UserRegistration { user_id, organization_id } = registration;
+    let (user, tenant) = (user_id.clone(), organization_id.clone());
+    let command = Command::RegisterUser(RegisterUser { user, tenant });
+    let receipt = submit(&state, &caller, key, command).await?;
+    let created_at = state.views().look(|reading| {
+        let user = reading.books.names.find(user_id.as_str());
+        user.map(|user| reading.books.directory.user(user).first_seen)
+    });
+    let user = OrganizationUser {
+        user_id: user_id.as_str().to_owned(),
+        organization_id: organization_id.as_str().to_owned(),
+        registered: true,
+        created_at: created_at.unwrap_or_default(),
+    };
+    Ok(Reply::written(&receipt, user))
+}

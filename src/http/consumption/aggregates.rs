@@ -1,0 +1,396 @@
+//! Consumption added up: by day or month, and by tenant, user, model, assistant or project.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use projections::usage::Totals;
+use schemas::{Day, Money, Name, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::history::whose;
+use crate::{
+    http::{
+        AppState,
+        auth::{Caller, Scope},
+        ledger::{AtLeast, Reply, as_of, fault, point, reading},
+        params::Query,
+        problem::{ParameterSource, Problem},
+    },
+    views::{AsOf, Breakdown, Dimension, Point, Span},
+};
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(by_assistant))
+        .routes(routes!(by_user))
+        .routes(routes!(by_model))
+        .routes(routes!(by_project))
+        .routes(routes!(real_time))
+        .routes(routes!(aggregates))
+}
+
+/// Whose consumption, and when.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct SpanQuery {
+    /// Who paid. Developers may leave it out.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<Name>,
+    /// Who called.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// From then on: a UTC day, or an RFC 3339 moment.
+    start_date: Option<String>,
+    /// Up to then, included: a UTC day, or an RFC 3339 moment.
+    end_date: Option<String>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of", rename = "as_of")]
+    #[param(value_type = Option<String>, rename = "as_of")]
+    as_of: Option<AsOf>,
+}
+
+/// One line of a breakdown.
+#[derive(Debug, Serialize, ToSchema)]
+struct Share {
+    /// What it is the share of; empty for calls that named none.
+    #[serde(rename = "_id")]
+    id: String,
+    /// All tokens.
+    tokens: u64,
+    /// USD.
+    #[schema(value_type = f64)]
+    cost: Money,
+    /// Calls.
+    requests: u64,
+    /// Of them, those without a price yet; their cost is missing.
+    unrated: u64,
+}
+
+macro_rules! breakdown {
+    ($name:ident, $path:literal, $dimension:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[utoipa::path(get, path = $path, tag = "consumption",
+                                    params(SpanQuery), responses((status = 200, body = [Share])))]
+        async fn $name(
+            State(state): State<AppState>,
+            caller: Caller,
+            _: AtLeast,
+            Query(query): Query<SpanQuery>,
+        ) -> Result<Reply<Vec<Share>>, Problem> {
+            shares(&state, &caller, query, Dimension::$dimension).await
+        }
+    };
+}
+breakdown!(by_assistant, "/api/v1/consumption/by-assistant", Assistant, "By kind of assistant.");
+breakdown!(by_user, "/api/v1/consumption/by-user", User, "By who called.");
+breakdown!(by_model, "/api/v1/consumption/by-model", Model, "By model.");
+breakdown!(by_project, "/api/v1/consumption/by-project", Project, "By document or conversation.");
+
+async fn shares(
+    state: &AppState,
+    caller: &Caller,
+    query: SpanQuery,
+    dimension: Dimension,
+) -> Result<Reply<Vec<Share>>, Problem> {
+    let scope = caller.user_scope(query.organization_id, query.user_id)?;
+    let span = span(query.start_date.as_deref(), query.end_date.as_deref())?;
+    let point = point(state, query.as_of)?;
+    let mut by_name = BTreeMap::<String, Totals>::new();
+    for ((_, name), totals) in usage(state, &scope, span, dimension, point).await? {
+        by_name.entry(name).or_default().add(&totals);
+    }
+    let mut shares: Vec<Share> = by_name
+        .into_iter()
+        .map(|(id, totals)| Share {
+            id,
+            tokens: totals.total_tokens,
+            cost: totals.cost,
+            requests: totals.requests,
+            unrated: totals.unrated,
+        })
+        .collect();
+    shares
+        .sort_by(|left, right| right.tokens.cmp(&left.tokens).then_with(|| left.id.cmp(&right.id)));
+    Ok(Reply::read(point.sequence, shares))
+}
+
+async fn usage(
+    state: &AppState,
+    scope: &Scope,
+    span: Span,
+    dimension: Dimension,
+    point: Point,
+) -> Result<Breakdown, Problem> {
+    let Some(whose) = whose(state, scope) else { return Ok(Breakdown::new()) };
+    let views = state.views().clone();
+    reading(move || views.usage(whose, span, dimension, &point)).await
+}
+
+/// The span between two texts; all time where they are left out.
+fn span(start: Option<&str>, end: Option<&str>) -> Result<Span, Problem> {
+    let Span::Days(always_first, always_last) = Span::ALWAYS else { return Ok(Span::ALWAYS) };
+    let first = start.map_or(Ok(Edge::Day(always_first)), |text| Edge::read("startDate", text))?;
+    let last = end.map_or(Ok(Edge::Day(always_last)), |text| Edge::read("endDate", text))?;
+    let span = match (first, last) {
+        (Edge::Day(first), Edge::Day(last)) => Span::Days(first, last),
+        (first, last) => Span::Moments(first.start(), last.end()),
+    };
+    let is_empty = match span {
+        Span::Days(first, last) => first > last,
+        Span::Moments(from, to) => from > to,
+    };
+    if is_empty {
+        return Err(fault("endDate", "must not lie before `startDate`", ParameterSource::Query));
+    }
+    Ok(span)
+}
+
+/// One end of a span.
+#[derive(Debug, Clone, Copy)]
+enum Edge {
+    Day(Day),
+    Moment(Timestamp),
+}
+
+impl Edge {
+    fn read(field: &str, text: &str) -> Result<Self, Problem> {
+        Day::parse(text)
+            .map(Self::Day)
+            .or_else(|| Timestamp::parse(text).ok().map(Self::Moment))
+            .ok_or_else(|| {
+                fault(field, "must be `YYYY-MM-DD` or an RFC 3339 time", ParameterSource::Query)
+            })
+    }
+
+    fn start(self) -> Timestamp {
+        match self {
+            Self::Day(day) => day.start(),
+            Self::Moment(moment) => moment,
+        }
+    }
+
+    /// The last moment, included.
+    fn end(self) -> Timestamp {
+        match self {
+            Self::Day(day) => Timestamp::from_micros(day.next().start().micros().saturating_sub(1)),
+            Self::Moment(moment) => moment,
+        }
+    }
+}
+
+/// Whose consumption today.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct RealTimeQuery {
+    /// Who paid.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<Name>,
+    /// Who called.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+}
+
+/// Today's consumption so far.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RealTime {
+    /// All tokens.
+    tokens: u64,
+    /// The same, by the name that dashboards read.
+    total_tokens_today: u64,
+    /// USD.
+    #[schema(value_type = f64)]
+    cost: Money,
+    /// Calls.
+    requests: u64,
+    /// The UTC day.
+    #[schema(value_type = String, format = Date)]
+    day: Day,
+}
+
+/// Today's consumption so far, by the UTC day.
+#[utoipa::path(get, path = "/api/v1/consumption/real-time", tag = "consumption",
+    params(RealTimeQuery), responses((status = 200, body = RealTime)))]
+async fn real_time(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Query(query): Query<RealTimeQuery>,
+) -> Result<Reply<RealTime>, Problem> {
+    let scope = caller.user_scope(query.organization_id, query.user_id)?;
+    if scope == Scope::default() {
+        let reason = "or `userId` is required";
+        return Err(fault("organizationId", reason, ParameterSource::Query));
+    }
+    let point = point(&state, None)?;
+    let day = point.moment.day();
+    let span = Span::Days(day, day);
+    let used = usage(&state, &scope, span, Dimension::Tenant, point).await?;
+    let totals = sum(used.values());
+    Ok(Reply::read(
+        point.sequence,
+        RealTime {
+            tokens: totals.total_tokens,
+            total_tokens_today: totals.total_tokens,
+            cost: totals.cost,
+            requests: totals.requests,
+            day,
+        },
+    ))
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a Totals>) -> Totals {
+    all.fold(Totals::default(), |mut sum, totals| {
+        sum.add(totals);
+        sum
+    })
+}
+
+/// How consumption is added up.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct AggregateQuery {
+    /// `day` or `month`, by UTC; `day` when left out.
+    #[serde(default)]
+    #[param(inline)]
+    period: Period,
+    /// What to break down by; `organization` when left out.
+    #[serde(default)]
+    #[param(inline)]
+    group_by: GroupBy,
+    /// Who paid. Developers may leave it out.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<Name>,
+    /// Who called.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// From then on: a UTC day, or an RFC 3339 moment.
+    start_date: Option<String>,
+    /// Up to then, included: a UTC day, or an RFC 3339 moment.
+    end_date: Option<String>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of", rename = "as_of")]
+    #[param(value_type = Option<String>, rename = "as_of")]
+    as_of: Option<AsOf>,
+}
+
+/// How long a line is.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Period {
+    /// A UTC day.
+    #[default]
+    Day,
+    /// A calendar month.
+    Month,
+}
+
+/// What to break down by.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum GroupBy {
+    /// Who paid.
+    #[default]
+    Organization,
+    /// Who called.
+    User,
+    /// The model.
+    Model,
+    /// The kind of assistant.
+    Assistant,
+    /// The document, or else the conversation.
+    Project,
+}
+
+/// Consumption added up.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Aggregates {
+    period: Period,
+    group_by: GroupBy,
+    /// By period, and within it by key.
+    data: Vec<Aggregate>,
+    /// Over all of it.
+    totals: AggregateTotals,
+}
+
+/// One line.
+#[derive(Debug, Serialize, ToSchema)]
+struct Aggregate {
+    /// `YYYY-MM-DD` or `YYYY-MM`.
+    period: String,
+    /// Of whom or what; empty for calls that named none.
+    key: String,
+    #[serde(flatten)]
+    totals: AggregateTotals,
+}
+
+/// What a number of calls used and cost.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AggregateTotals {
+    /// Calls.
+    requests: u64,
+    /// Of them, those without a price yet; their cost is missing.
+    unrated: u64,
+    /// Input tokens.
+    prompt_tokens: u64,
+    /// Output tokens.
+    completion_tokens: u64,
+    /// All tokens.
+    total_tokens: u64,
+    /// USD.
+    #[schema(value_type = f64)]
+    cost: Money,
+}
+
+impl From<Totals> for AggregateTotals {
+    fn from(totals: Totals) -> Self {
+        let Totals { requests, unrated, prompt_tokens, completion_tokens, total_tokens, cost } =
+            totals;
+        Self { requests, unrated, prompt_tokens, completion_tokens, total_tokens, cost }
+    }
+}
+
+/// Consumption by day or month, broken down. Every breakdown adds up to the same totals.
+#[utoipa::path(get, path = "/api/v1/consumption/aggregates", tag = "consumption",
+    params(AggregateQuery), responses((status = 200, body = Aggregates)))]
+async fn aggregates(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Query(query): Query<AggregateQuery>,
+) -> Result<Reply<Aggregates>, Problem> {
+    let AggregateQuery { period, group_by, organization_id, user_id, start_date, end_date, as_of } =
+        query;
+    let scope = caller.user_scope(organization_id, user_id)?;
+    let span = span(start_date.as_deref(), end_date.as_deref())?;
+    let point = point(&state, as_of)?;
+    let dimension = match group_by {
+        GroupBy::Organization => Dimension::Tenant,
+        GroupBy::User => Dimension::User,
+        GroupBy::Model => Dimension::Model,
+        GroupBy::Assistant => Dimension::Assistant,
+        GroupBy::Project => Dimension::Project,
+    };
+    let used = usage(&state, &scope, span, dimension, point).await?;
+    let totals = sum(used.values()).into();
+    let mut lines = BTreeMap::<(String, String), Totals>::new();
+    for ((day, key), totals) in used {
+        let period = match period {
+            Period::Day => day.to_string(),
+            Period::Month => day.month(),
+        };
+        lines.entry((period, key)).or_default().add(&totals);
+    }
+    let data = lines
+        .into_iter()
+        .map(|((period, key), totals)| Aggregate { period, key, totals: totals.into() })
+        .collect();
+    Ok(Reply::read(point.sequence, Aggregates { period, group_by, data, totals }))
+}

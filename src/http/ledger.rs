@@ -1,0 +1,237 @@
+//! What the routes of the ledger share: reading at a position and saying which, handing commands in
+//! and turning what the writer answers into answers.
+
+use std::time::Duration;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use replay::ReadError;
+use schemas::{Command, Envelope, Name, Sequence, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use uuid::Uuid;
+
+use super::{
+    AppState,
+    auth::Caller,
+    problem::{InvalidParameter, Kind, ParameterSource, Problem},
+};
+use crate::{
+    domain::Rejection,
+    reports::ReportError,
+    views::{AsOf, AsOfError, Point},
+    writer::{Outcome, Receipt, SubmitError},
+};
+
+/// Says which event an answer reflects.
+const SEQUENCE: HeaderName = HeaderName::from_static("x-ledger-sequence");
+/// Asks for an answer that reflects at least this event.
+const MIN_SEQUENCE: HeaderName = HeaderName::from_static("x-ledger-min-sequence");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENCY_HIT: HeaderName = HeaderName::from_static("idempotency-hit");
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// How long a reader waits for the event it asks for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A JSON answer that says which event it reflects.
+#[derive(Debug)]
+pub(super) struct Reply<T> {
+    status: StatusCode,
+    sequence: Sequence,
+    headers: HeaderMap,
+    body: T,
+}
+
+impl<T> Reply<T> {
+    /// What was read at a position.
+    pub(super) fn read(sequence: Sequence, body: T) -> Self {
+        Self { status: StatusCode::OK, sequence, headers: HeaderMap::new(), body }
+    }
+
+    /// What a command led to: created, or there already.
+    pub(super) fn written(receipt: &Receipt, body: T) -> Self {
+        let mut reply = Self::read(receipt.sequence, body);
+        match receipt.outcome {
+            Outcome::Recorded => reply.status = StatusCode::CREATED,
+            Outcome::AlreadyRecorded | Outcome::Nothing => {
+                reply.headers.insert(IDEMPOTENCY_HIT, HeaderValue::from_static("true"));
+            }
+        }
+        reply
+    }
+
+    /// The same with another status.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The same, telling where the next page begins.
+    pub(super) fn with_next(mut self, next: Option<Sequence>) -> Self {
+        if let Some(next) = next {
+            self.headers.insert("x-next-cursor", HeaderValue::from(next.get()));
+        }
+        self
+    }
+}
+
+impl<T: Serialize> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        let Self { status, sequence, mut headers, body } = self;
+        let body = match serde_json::to_vec(&body) {
+            Ok(body) => body,
+            Err(error) => return Problem::internal(&error).into_response(),
+        };
+        headers.insert(SEQUENCE, HeaderValue::from(sequence.get()));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        (status, headers, body).into_response()
+    }
+}
+
+/// Makes sure that the reader sees at least the event it asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AtLeast;
+
+impl FromRequestParts<AppState> for AtLeast {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(MIN_SEQUENCE) else { return Ok(Self) };
+        let wanted = value.to_str().ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+            fault(MIN_SEQUENCE.as_str(), "must be a sequence", ParameterSource::Header)
+        })?;
+        if state.views().reach(Sequence::new(wanted), PATIENCE).await {
+            return Ok(Self);
+        }
+        let detail = format!("event {wanted} is not recorded yet");
+        Err(Problem::new(Kind::Unavailable, "not_reached", detail).with_retry_after(1))
+    }
+}
+
+/// The sender's own key for a command, when it gives one.
+#[derive(Debug, Clone)]
+pub(super) struct IdempotencyKey(Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+        let key = value.to_str().unwrap_or_default();
+        if key.is_empty() || key.len() > IDEMPOTENCY_KEY_BYTES_MAX {
+            let reason = "must be 1 to 255 visible characters";
+            return Err(fault("Idempotency-Key", reason, ParameterSource::Header));
+        }
+        Ok(Self(Some(key.to_owned())))
+    }
+}
+
+/// Hands a command of `caller` in. Without a key of the sender's it gets one that nobody repeats.
+pub(super) async fn submit(
+    state: &AppState,
+    caller: &Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    command: Command,
+) -> Result<Receipt, Problem> {
+    let envelope = Envelope::new(caller.actor.clone(), command);
+    // One namespace for each kind of caller: keys of two tenants never meet.
+    let scope = caller.tenant.as_ref().map_or("", Name::as_str);
+    let key = key.unwrap_or_else(|| Uuid::now_v7().to_string());
+    Ok(state.writer().submit(envelope.with_key(scope, &key)).await?)
+}
+
+/// `as_of` in a query: RFC 3339, or a sequence.
+pub(super) fn as_of<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<AsOf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if let Ok(sequence) = text.parse() {
+        return Ok(Some(AsOf::Sequence(Sequence::new(sequence))));
+    }
+    match Timestamp::parse(&text) {
+        Ok(moment) => Ok(Some(AsOf::Time(moment))),
+        Err(_) => Err(de::Error::custom("must be an RFC 3339 time or a sequence")),
+    }
+}
+
+/// The point of the log that a query asks for.
+pub(super) fn point(state: &AppState, as_of: Option<AsOf>) -> Result<Point, Problem> {
+    let point = state.views().point(as_of, state.clock().now());
+    point.map_err(|error| match error {
+        AsOfError::Future { .. } => fault("as_of", error.to_string(), ParameterSource::Query),
+        AsOfError::Read(error) => Problem::from(error),
+    })
+}
+
+/// Reads out of the log, on a thread where that may take its time.
+pub(super) async fn reading<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(read).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
+}
+
+/// A parameter with a wrong value.
+pub(super) fn fault(
+    field: impl Into<String>,
+    reason: impl Into<String>,
+    source: ParameterSource,
+) -> Problem {
+    Problem::invalid(InvalidParameter {
+        field: field.into(),
+        rule: "value",
+        reason: reason.into(),
+        source,
+    })
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        Self::internal(&format_args!("{:#}", anyhow::Error::from(error)))
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Rejected(rejection) => Self::from(rejection),
+            SubmitError::Busy => Self::busy(),
+            SubmitError::Stopped => {
+                Self::new(Kind::Unavailable, "stopped", error.to_string()).with_retry_after(5)
+            }
+        }
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let kind = if rejection.is_conflict() { Kind::Unprocessable } else { Kind::Invalid };
+        let problem = Self::new(kind, rejection.code(), rejection.to_string());
+        let Some(field) = rejection.field() else { return problem };
+        let source = match rejection {
+            Rejection::KeyReused => ParameterSource::Header,
+            _ => ParameterSource::Body,
+        };
+        problem.with_parameters(vec![InvalidParameter {
+            field: field.to_owned(),
+            rule: "value",
+            reason: rejection.to_string(),
+            source,
+        }])
+    }
+}
+
+impl From<ReportError> for Problem {
+    fn from(error: ReportError) -> Self {
+        let field = if error.field.is_empty() { "body".to_owned() } else { error.field };
+        let detail = format!("`{field}` {}", error.reason);
+        let code = error.code.as_str();
+        Self::new(Kind::Invalid, code, detail).with_parameters(vec![InvalidParameter {
+            field,
+            rule: code,
+            reason: error.reason,
+            source: ParameterSource::Body,
+        }])
+    }
+}

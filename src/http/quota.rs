@@ -1,0 +1,204 @@
+//! `GET /api/v1/quota`: what a user may still use, and every movement of it.
+
+use axum::extract::State;
+use schemas::{Credits, Name, Sequence, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    AppState,
+    auth::Caller,
+    ledger::{AtLeast, Reply, as_of, fault, point, reading},
+    params::Query,
+    problem::{ParameterSource, Problem},
+};
+use crate::{
+    config::Role,
+    views::{AsOf, QuotaEntry},
+};
+
+const PAGE_SIZE_DEFAULT: i64 = 10;
+const PAGE_SIZE_MAX: i64 = 1000;
+
+pub(super) fn router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(quota)).routes(routes!(audit))
+}
+
+/// Whose quota.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct QuotaQuery {
+    /// Who; the caller when left out.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of")]
+    #[param(value_type = Option<String>)]
+    as_of: Option<AsOf>,
+}
+
+/// What a user may still use.
+#[derive(Debug, Serialize, ToSchema)]
+struct Balance {
+    /// What the lots that have not expired began with.
+    #[schema(value_type = f64)]
+    total_quota: Credits,
+    /// What was drawn from them, and beyond them.
+    #[schema(value_type = f64)]
+    used_quota: Credits,
+    /// Those of them that hold something, soonest expiry first.
+    quota_list: Vec<QuotaLot>,
+    /// What is left; minus the overdraft when there is one.
+    #[schema(value_type = f64)]
+    available_quota: Credits,
+    /// What was drawn beyond all lots; the next recharge pays it first.
+    #[schema(value_type = f64)]
+    overdraft: Credits,
+    /// Whose it is.
+    user_id: String,
+}
+
+/// A part of a quota that expires.
+#[derive(Debug, Serialize, ToSchema)]
+struct QuotaLot {
+    /// What it holds.
+    #[schema(value_type = f64)]
+    amount: Credits,
+    /// The moment from which it is worth nothing.
+    #[schema(value_type = String, format = DateTime)]
+    expiry_date: Timestamp,
+    /// Its name: the sequence of the recharge.
+    #[schema(value_type = u64)]
+    lot: Sequence,
+}
+
+/// What a user may still use.
+#[utoipa::path(get, path = "/api/v1/quota", tag = "quota",
+    params(QuotaQuery), responses((status = 200, body = Balance)))]
+async fn quota(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Query(query): Query<QuotaQuery>,
+) -> Result<Reply<Balance>, Problem> {
+    let (name, user) = subject(&state, &caller, query.user_id)?;
+    let point = point(&state, query.as_of)?;
+    let account = match user {
+        None => projections::quota::Account::default(),
+        Some(user) if point.is_now => state.views().quota_at(user, &point)?,
+        Some(user) => {
+            let views = state.views().clone();
+            reading(move || views.quota_at(user, &point)).await?
+        }
+    };
+    let total = account
+        .lots_at(point.moment)
+        .map(|lot| lot.granted)
+        .try_fold(Credits::ZERO, Credits::checked_add)
+        .unwrap_or_default();
+    let available = account.available_at(point.moment);
+    let balance = Balance {
+        total_quota: total,
+        used_quota: total.checked_sub(available).unwrap_or_default(),
+        quota_list: account
+            .lots_at(point.moment)
+            .filter(|lot| lot.remaining.is_positive())
+            .map(|lot| QuotaLot { amount: lot.remaining, expiry_date: lot.expires_at, lot: lot.id })
+            .collect(),
+        available_quota: available,
+        overdraft: account.overdraft(),
+        user_id: name.as_str().to_owned(),
+    };
+    Ok(Reply::read(point.sequence, balance))
+}
+
+/// Whose movements, and which.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AuditQuery {
+    /// Who; the caller when left out.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of")]
+    #[param(value_type = Option<String>)]
+    as_of: Option<AsOf>,
+    /// From 1.
+    page: Option<i64>,
+    /// 10 when left out, never more than 1000.
+    page_size: Option<i64>,
+}
+
+/// Movements of a quota.
+#[derive(Debug, Serialize, ToSchema)]
+struct Audit {
+    /// How many there are.
+    total: usize,
+    /// A page of them, newest first.
+    #[schema(value_type = Vec<Object>)]
+    records: Vec<QuotaEntry>,
+}
+
+/// Every recharge and expiry of a user's quota, newest first.
+#[utoipa::path(get, path = "/api/v1/quota/audit", tag = "quota",
+    params(AuditQuery), responses((status = 200, body = Audit)))]
+async fn audit(
+    State(state): State<AppState>,
+    caller: Caller,
+    _: AtLeast,
+    Query(query): Query<AuditQuery>,
+) -> Result<Reply<Audit>, Problem> {
+    let (_, user) = subject(&state, &caller, query.user_id)?;
+    let point = point(&state, query.as_of)?;
+    let Some(user) = user else {
+        return Ok(Reply::read(point.sequence, Audit { total: 0, records: Vec::new() }));
+    };
+    let page = query.page.filter(|page| *page > 0).unwrap_or(1);
+    let size =
+        query.page_size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
+    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size)).unwrap_or(usize::MAX);
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let views = state.views().clone();
+    let (total, records) =
+        reading(move || views.quota_audit(user, point.sequence, skip, size)).await?;
+    Ok(Reply::read(point.sequence, Audit { total, records }))
+}
+
+/// The user that a request is about, and the user's number when the book knows the name.
+fn subject(
+    state: &AppState,
+    caller: &Caller,
+    requested: Option<Name>,
+) -> Result<(Name, Option<UserId>), Problem> {
+    let name = match (&caller.role, requested) {
+        (Role::TenantUser, requested) => {
+            let own = caller.own_user()?;
+            if requested.is_some_and(|requested| requested != *own) {
+                return Err(Problem::forbidden("this belongs to another user"));
+            }
+            own.clone()
+        }
+        (_, Some(requested)) => requested,
+        (_, None) => caller
+            .user
+            .clone()
+            .ok_or_else(|| fault("user_id", "is required", ParameterSource::Query))?,
+    };
+    let (user, home) = state.views().look(|reading| {
+        let names = &reading.books.names;
+        let user: Option<UserId> = names.find(name.as_str());
+        let home = user
+            .and_then(|user| reading.books.directory.user(user).tenant)
+            .map(|tenant| names.text(tenant).to_string());
+        (user, home)
+    });
+    let own = caller.user.as_ref() == Some(&name);
+    let of_own_tenant = home.as_deref() == caller.tenant.as_ref().map(Name::as_str);
+    if caller.role == Role::TenantAdmin && !own && !(home.is_some() && of_own_tenant) {
+        return Err(Problem::forbidden("this user belongs to another tenant"));
+    }
+    Ok((name, user))
+}

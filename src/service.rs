@@ -1,0 +1,234 @@
+//! The whole service over one data directory: opens the book, starts everything that works on it,
+//! and ends it in order.
+
+use std::{path::Path, thread::JoinHandle, time::Duration};
+
+use anyhow::Context;
+use replay::{Restored, restore};
+use schemas::Sequence;
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    domain::Rules,
+    http::{
+        self, Services,
+        auth::Authenticator,
+        health::{Check, Readiness},
+    },
+    intake::{self, IntakeConfig, IntakeStatus},
+    jobs::Jobs,
+    outbox::{self, OutboxConfig},
+    views::Views,
+    writer::{Started, Writer, WriterOptions},
+};
+
+/// How often a long start says how far it is.
+const PROGRESS_EVENTS: u64 = 1_000_000;
+
+/// An open book with its writer.
+pub struct Book {
+    /// Where commands go in.
+    pub writer: Writer,
+    /// What readers read.
+    pub views: Views,
+    healthy: watch::Receiver<bool>,
+    ended: JoinHandle<()>,
+}
+
+impl Book {
+    /// Opens or creates the book in `directory`, as `config` says, and starts its writer.
+    ///
+    /// # Errors
+    /// When the log does not open, or the system has no threads to spare.
+    pub fn open(directory: &Path, config: &Config, clock: Clock) -> anyhow::Result<Self> {
+        let mut told = 0;
+        let restored = restore(directory, |done: Sequence, of: Sequence| {
+            if done.get().saturating_sub(told) >= PROGRESS_EVENTS {
+                told = done.get();
+                tracing::info!(%done, %of, "reading the log");
+            }
+        })
+        .with_context(|| format!("cannot open the book in `{}`", directory.display()))?;
+        let Restored { log, projections, checkpoints, opened, checkpoint, passed_over } = restored;
+        for reason in passed_over {
+            tracing::warn!(reason, "a checkpoint was passed over");
+        }
+        if let Some(cut) = opened.cut {
+            tracing::warn!(
+                first = %cut.first,
+                frames = cut.frames,
+                "a batch that was never acknowledged was half written, and is cut off"
+            );
+        }
+        let from = checkpoint.unwrap_or_default();
+        tracing::info!(head = %log.head().sequence, checkpoint = %from, "the book is open");
+        let options = WriterOptions {
+            queue_max: config.limits.queue_commands_max,
+            checkpoint_events: config.checkpoint.every_events,
+            rules: Rules {
+                pairing_timeout_seconds: i64::from(config.intake.pairing_timeout_seconds),
+            },
+        };
+        let reader = log.reader();
+        let Started { writer, reading, head, healthy, ended } =
+            Writer::start(log, projections, Some(checkpoints), clock, options)
+                .context("cannot start the writer")?;
+        Ok(Self { writer, views: Views::new(reading, reader, head), healthy, ended })
+    }
+
+    /// Waits until everything handed in is on disk. All clones of the writer must be gone.
+    async fn close(self) -> anyhow::Result<()> {
+        let Self { writer, views, healthy: _, ended } = self;
+        drop((writer, views));
+        let ended = tokio::task::spawn_blocking(move || ended.join()).await;
+        match ended.context("cannot wait for the writer")? {
+            Ok(()) => Ok(()),
+            Err(_) => anyhow::bail!("the storing thread has panicked"),
+        }
+    }
+}
+
+/// Serves the book in the configured directory on `listener` until `stop`.
+///
+/// # Errors
+/// When the book does not open, or when the log takes nothing more.
+pub async fn run(
+    config: Config,
+    clock: Clock,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let authenticator = Authenticator::new(&config.auth)?;
+    let (readiness, reporters) = Readiness::starting();
+    let book = {
+        let (config, clock) = (config.clone(), clock.clone());
+        tokio::task::spawn_blocking(move || Book::open(&config.data_dir, &config, clock))
+            .await
+            .context("cannot open the book")??
+    };
+    reporters.log.send_replace(Check::Ok);
+    reporters.writer.send_replace(Check::Ok);
+
+    let jobs = Jobs::new(book.writer.clone(), book.views.clone(), clock.clone());
+    let mut work = JoinSet::new();
+    work.spawn(jobs.clone().run(stop.clone()));
+    if let Some(intake) = intake_config(&config) {
+        let (status_sender, status) = watch::channel(IntakeStatus::default());
+        let (writer, clock, stop) = (book.writer.clone(), clock.clone(), stop.clone());
+        work.spawn(report_intake(status, reporters.intake, stop.clone()));
+        work.spawn(publish(&config, book.views.clone(), stop.clone()));
+        work.spawn(intake::run(intake, writer, move || clock.now(), status_sender, stop));
+    } else {
+        tracing::warn!("no broker is configured (`RABBITMQ_URL`): the intake is off");
+        reporters.intake.send_replace(Check::Off);
+    }
+    let mut healthy = book.healthy.clone();
+    let failed = {
+        let (stop, writer) = (stop.clone(), reporters.writer);
+        async move {
+            // The sender ends with the writer.
+            let poisoned = healthy.wait_for(|healthy| !healthy).await.is_ok();
+            if poisoned {
+                writer.send_replace(Check::Failed);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                stop.cancel();
+            }
+            poisoned
+        }
+    };
+    let failed = tokio::spawn(failed);
+
+    let services = Services {
+        clock,
+        authenticator,
+        limits: config.limits,
+        readiness,
+        writer: book.writer.clone(),
+        views: book.views.clone(),
+        jobs,
+    };
+    let served = http::serve(listener, services, stop.clone()).await;
+    stop.cancel();
+    while let Some(ended) = work.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a part of the service ended badly");
+        }
+    }
+    book.close().await?;
+    served?;
+    anyhow::ensure!(!failed.await.unwrap_or(true), "a batch could not be stored");
+    Ok(())
+}
+
+fn intake_config(config: &Config) -> Option<IntakeConfig> {
+    let intake = &config.intake;
+    Some(IntakeConfig {
+        url: intake.url.as_ref()?.expose().to_owned(),
+        exchange: intake.exchange.clone(),
+        request_queue: intake.request_queue.clone(),
+        response_queue: intake.response_queue.clone(),
+        dead_exchange: intake.dead_exchange.clone(),
+        prefetch: intake.prefetch,
+    })
+}
+
+/// Publishes the log to the broker.
+fn publish(
+    config: &Config,
+    views: Views,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let outbox = OutboxConfig {
+        url: config.intake.url.as_ref().map(|url| url.expose().to_owned()).unwrap_or_default(),
+        exchange: config.intake.events_exchange.clone(),
+        data_dir: config.data_dir.clone(),
+    };
+    let head = views.watch_head();
+    let next = move |after: Sequence, events_max: usize| {
+        let views = views.clone();
+        async move {
+            let page = tokio::task::spawn_blocking(move || views.outgoing(after, events_max)).await;
+            match page {
+                Ok(Ok(events)) => events,
+                Ok(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot publish");
+                    Vec::new()
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot publish");
+                    Vec::new()
+                }
+            }
+        }
+    };
+    async move {
+        if let Err(error) = outbox::run(outbox, next, head, stop).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the outbox has stopped");
+        }
+    }
+}
+
+/// Says in readiness how the intake is doing.
+async fn report_intake(
+    mut status: watch::Receiver<IntakeStatus>,
+    intake: watch::Sender<Check>,
+    stop: CancellationToken,
+) {
+    let mut seen = false;
+    loop {
+        let consuming = status.borrow_and_update().is_consuming();
+        seen |= consuming;
+        intake.send_replace(match (consuming, seen) {
+            (true, _) => Check::Connected,
+            (false, true) => Check::Reconnecting,
+            (false, false) => Check::Starting,
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
+        }
+    }
+}

@@ -219,9 +219,9 @@ async fn report_intake(
 ) {
     let mut seen = false;
     loop {
-        let consuming = status.borrow_and_update().is_consuming();
-        seen |= consuming;
-        intake.send_replace(match (consuming, seen) {
+        let status_now = *status.borrow_and_update();
+        seen |= status_now.is_consuming() || status_now.failed_before;
+        intake.send_replace(match (status_now.is_consuming(), seen) {
             (true, _) => Check::Connected,
             (false, true) => Check::Reconnecting,
             (false, false) => Check::Starting,

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod http_consumption;
 mod intake_events;
 mod intake_failures;
 mod intake_messages;

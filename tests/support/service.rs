@@ -124,6 +124,16 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    /// What its callers share.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     async fn wait_until_ready(&mut self) {
         let url = self.url("/health/ready");
         let Self { client, process, .. } = self;

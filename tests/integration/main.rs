@@ -6,7 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod http_clock;
 mod http_consumption;
+mod http_prices;
+mod http_quota;
+mod http_wallets;
 mod intake_events;
 mod intake_failures;
 mod intake_messages;

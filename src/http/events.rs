@@ -78,8 +78,13 @@ async fn events(
     }
     let after = Sequence::new(query.cursor.or(query.after).unwrap_or(0));
     let views = state.views().clone();
-    let head = views.head();
-    let events = reading(move || views.events(after, limit)).await?;
+    let (head, events) = reading(move || {
+        let head = views.head();
+        views
+            .events(after, limit.min(head.get().saturating_sub(after.get())))
+            .map(|page| (head, page))
+    })
+    .await?;
     let next = events.last().map_or(after, |event| event.sequence);
     Ok(Reply::read(head, EventPage { events, next, has_more: next < head }))
 }

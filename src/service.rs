@@ -79,9 +79,11 @@ impl Book {
         Ok(Self { writer, views: Views::new(reading, reader, head), healthy, ended })
     }
 
-    /// Waits until everything handed in is on disk. All clones of the writer must be gone.
+    /// Waits until everything handed in is on disk. Requests that were cut off may still hold the
+    /// writer; they get nothing in any more.
     async fn close(self) -> anyhow::Result<()> {
         let Self { writer, views, healthy: _, ended } = self;
+        writer.end().await;
         drop((writer, views));
         let ended = tokio::task::spawn_blocking(move || ended.join()).await;
         match ended.context("cannot wait for the writer")? {
@@ -149,8 +151,9 @@ pub async fn run(
         writer: book.writer.clone(),
         views: book.views.clone(),
         jobs,
+        stop: stop.clone(),
     };
-    let served = http::serve(listener, services, stop.clone()).await;
+    let served = http::serve(listener, services).await;
     stop.cancel();
     while let Some(ended) = work.join_next().await {
         if let Err(error) = ended {

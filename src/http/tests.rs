@@ -44,7 +44,8 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let book = Book::open(directory.path(), &config::Config::default(), clock.clone()).unwrap();
     let (writer, views) = (book.writer.clone(), book.views.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone());
-    (Services { clock, authenticator, limits, readiness, writer, views, jobs }, reporters)
+    let stop = CancellationToken::new();
+    (Services { clock, authenticator, limits, readiness, writer, views, jobs, stop }, reporters)
 }
 
 /// The real edge, and three routes that do what handlers may do.
@@ -55,10 +56,10 @@ async fn edge(clock: Clock) -> Edge {
         .routes(routes!(probe_panic))
         .routes(routes!(probe_slow));
     let guarded = guarded(services.clock.is_manual()).merge(probes);
+    let stop = services.stop.clone();
     let router = assemble(open(), guarded, services).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let stop = CancellationToken::new();
     let served = tokio::spawn({
         let stop = stop.clone();
         async move { serve_router(listener, router, stop).await.unwrap() }

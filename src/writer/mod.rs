@@ -77,7 +77,8 @@ pub struct WriterOptions {
     pub rules: Rules,
 }
 
-/// Where commands are handed in. Cheap to clone; the writer ends when all clones are gone.
+/// Where commands are handed in. Cheap to clone; the writer ends when it is told to, or when all
+/// clones are gone.
 #[derive(Debug, Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
@@ -90,6 +91,8 @@ type Answer = Result<Receipt, SubmitError>;
 enum Job {
     One(Box<Envelope>, oneshot::Sender<Answer>),
     Many(Vec<Envelope>, oneshot::Sender<Vec<Answer>>),
+    /// Nothing comes after what is queued.
+    End,
 }
 
 /// What a started writer consists of.
@@ -183,6 +186,13 @@ impl Writer {
         let (sender, answers) = oneshot::channel();
         self.offer(Job::Many(envelopes, sender))?;
         answers.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Takes nothing more in. What was handed in before is still recorded and answered.
+    pub async fn end(&self) {
+        if self.queue.send(Job::End).await.is_err() {
+            tracing::debug!("the writer has ended already");
+        }
     }
 
     fn offer(&self, job: Job) -> Result<(), SubmitError> {

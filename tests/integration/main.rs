@@ -6,6 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod http_as_of;
+mod http_clock;
+mod http_consumption;
+mod http_events;
+mod http_prices;
+mod http_quota;
+mod http_wallets;
 mod intake_events;
 mod intake_failures;
 mod intake_messages;

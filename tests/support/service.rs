@@ -128,6 +128,16 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
+    /// What its callers share.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits until it says that it is ready.
     pub async fn wait_until_ready(&mut self) {
         let url = self.url("/health/ready");

@@ -323,7 +323,7 @@ fn bytes_of_a_command(book: &Book, first: Sequence) -> anyhow::Result<usize> {
     for recorded in book.reader.page(first, 10_000)? {
         let Recorded { command, event, .. } = recorded;
         commands += usize::from(command.is_some());
-        Record { command, event }.encode_to(&mut bytes)?;
+        Record::encode_parts(command, &event, &mut bytes)?;
     }
     Ok(bytes.len() / commands.max(1) + FRAME_OVERHEAD_BYTES)
 }

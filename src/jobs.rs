@@ -114,7 +114,7 @@ impl Jobs {
     }
 
     fn is_unrated(&self, consumption: Sequence) -> bool {
-        self.views.look(|reading| reading.books.unrated.contains(consumption))
+        self.views.look(|reading| reading.books.unrated.rule_version(consumption).is_some())
     }
 
     /// The calls without a price whose model has one now, the oldest first.

@@ -20,6 +20,7 @@ use crate::{
     },
     intake::{self, IntakeConfig, IntakeStatus},
     jobs::Jobs,
+    outbox::{self, OutboxConfig},
     views::Views,
     writer::{Started, Writer, WriterOptions},
 };
@@ -118,6 +119,7 @@ pub async fn run(
         let (status_sender, status) = watch::channel(IntakeStatus::default());
         let (writer, clock, stop) = (book.writer.clone(), clock.clone(), stop.clone());
         work.spawn(report_intake(status, reporters.intake, stop.clone()));
+        work.spawn(publish(&config, book.views.clone(), stop.clone()));
         work.spawn(intake::run(intake, writer, move || clock.now(), status_sender, stop));
     } else {
         tracing::warn!("no broker is configured (`RABBITMQ_URL`): the intake is off");
@@ -171,6 +173,42 @@ fn intake_config(config: &Config) -> Option<IntakeConfig> {
         dead_exchange: intake.dead_exchange.clone(),
         prefetch: intake.prefetch,
     })
+}
+
+/// Publishes the log to the broker.
+fn publish(
+    config: &Config,
+    views: Views,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let outbox = OutboxConfig {
+        url: config.intake.url.as_ref().map(|url| url.expose().to_owned()).unwrap_or_default(),
+        exchange: config.intake.events_exchange.clone(),
+        data_dir: config.data_dir.clone(),
+    };
+    let head = views.watch_head();
+    let next = move |after: Sequence, events_max: usize| {
+        let views = views.clone();
+        async move {
+            let page = tokio::task::spawn_blocking(move || views.outgoing(after, events_max)).await;
+            match page {
+                Ok(Ok(events)) => events,
+                Ok(Err(error)) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cannot publish");
+                    Vec::new()
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot publish");
+                    Vec::new()
+                }
+            }
+        }
+    };
+    async move {
+        if let Err(error) = outbox::run(outbox, next, head, stop).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the outbox has stopped");
+        }
+    }
 }
 
 /// Says in readiness how the intake is doing.

@@ -10,7 +10,10 @@ use utoipa::ToSchema;
 use utoipa_axum::routes;
 
 use super::*;
-use crate::config::{ApiKey, Role, Secret};
+use crate::{
+    config::{ApiKey, Role, Secret},
+    service::Book,
+};
 use health::{Check, Reporters};
 
 struct Edge {
@@ -37,7 +40,11 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let (readiness, reporters) = Readiness::starting();
     let limits = config::Limits { body_bytes_max: 1000, ..config::Limits::default() };
     let authenticator = Authenticator::new(&auth).unwrap();
-    (Services { clock, authenticator, limits, readiness }, reporters)
+    let directory = tempfile::tempdir().unwrap();
+    let book = Book::open(directory.path(), &config::Config::default(), clock.clone()).unwrap();
+    let (writer, views) = (book.writer.clone(), book.views.clone());
+    let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone());
+    (Services { clock, authenticator, limits, readiness, writer, views, jobs }, reporters)
 }
 
 /// The real edge, and three routes that do what handlers may do.

@@ -10,6 +10,7 @@ use schemas::{
 use serde::Serialize;
 
 use super::{Consumed, DrawnLot, TokenConsumption, Views};
+use crate::outbox::OutgoingEvent;
 
 /// One event, to be read by people and programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -158,6 +159,32 @@ impl Views {
         Ok(self.look(|reading| {
             page.iter().map(|recorded| EventView::new(&reading.books.names, recorded)).collect()
         }))
+    }
+}
+
+impl Views {
+    /// The same as [`Self::events`], as messages.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    ///
+    /// # Panics
+    /// Never: every event is JSON.
+    pub fn outgoing(
+        &self,
+        after: Sequence,
+        events_max: usize,
+    ) -> Result<Vec<OutgoingEvent>, ReadError> {
+        let events_max = u64::try_from(events_max).unwrap_or(u64::MAX);
+        let events = self.events(after, events_max)?;
+        Ok(events
+            .iter()
+            .map(|event| OutgoingEvent {
+                sequence: event.sequence,
+                type_name: event.type_name,
+                body: serde_json::to_vec(event).expect("invariant: an event is JSON"),
+            })
+            .collect())
     }
 }
 

@@ -73,7 +73,7 @@ macro_rules! breakdown {
     ($name:ident, $path:literal, $dimension:ident, $doc:literal) => {
         #[doc = $doc]
         #[utoipa::path(get, path = $path, tag = "consumption",
-                            params(SpanQuery), responses((status = 200, body = [Share])))]
+                                    params(SpanQuery), responses((status = 200, body = [Share])))]
         async fn $name(
             State(state): State<AppState>,
             caller: Caller,

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::bail;
 use projections::books::Deciding;
 use replay::{BatchEncoder, Log, LogOptions};
-use schemas::{Command, CommandHeader, Envelope, Event, Record, Recorded, Sequence, Timestamp};
+use schemas::{Command, Envelope, Event, Recorded, Sequence, Timestamp};
 use tallybook::domain::{Decision, State, decide};
 
 use super::book;
@@ -80,23 +80,17 @@ impl Author {
             Decision::Record(header, events) => (header, events),
             Decision::Already(_) | Decision::Nothing => return Ok(()),
         };
-        self.count(header, &events)?;
+        let before = encoder.bytes();
         let cause = encoder.push(header, &events)?;
+        if let [Event::ConsumptionRecorded(_)] = events.as_slice() {
+            self.written.consumptions += 1;
+            self.written.consumption_bytes += u64::try_from(encoder.bytes() - before)?;
+        }
         for event in events {
             self.head = self.head.next();
             let command = (self.head == cause).then_some(header);
             let (sequence, recorded_at) = (self.head, self.now);
             self.state.apply(&Recorded { sequence, recorded_at, cause, command, event });
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, header: CommandHeader, events: &[Event]) -> anyhow::Result<()> {
-        if let [event @ Event::ConsumptionRecorded(_)] = events {
-            let mut bytes = Vec::new();
-            Record { command: Some(header), event: event.clone() }.encode_to(&mut bytes)?;
-            self.written.consumptions += 1;
-            self.written.consumption_bytes += u64::try_from(bytes.len())?;
         }
         Ok(())
     }

@@ -8,7 +8,9 @@
     reason = "a benchmark prints rates"
 )]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,10 +20,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderName, StatusCode, Uri, header};
 use axum::routing;
 use clap::Parser;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
@@ -67,7 +71,7 @@ struct Options {
     /// The service's program; by default the one that was built with this benchmark.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_tallybook"))]
     service: String,
-    /// Be the bare server, on this port, with the answers in the given directory.
+    /// Be the bare server, on this port, with the answers in the given file.
     #[arg(long, hide = true)]
     bare: Option<u16>,
     #[arg(long, hide = true)]
@@ -93,27 +97,32 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     let service = Service::start(&options.service, directory.path(), None)?;
     let singles = Arc::new(singles()?);
     let batches = Arc::new(batches()?);
-    let wallet = service::wallet_path(&tenant_name(7));
-    let aggregates = service::aggregates_path(&tenant_name(7));
-    let bare = Bare::start(
-        service.address(),
-        &[
-            (CONSUMPTION, singles.first()),
-            (CONSUMPTION_BATCH, batches.first()),
-            (&wallet, Some(&http::get(&wallet))),
-            (&aggregates, Some(&http::get(&aggregates))),
-        ],
-    )?;
+    let tenant = tenant_name(7);
+    let at_least = Target::RatioAtLeast(0.7);
+    let reads = [
+        ("GET wallet", service::wallet_path(&tenant), at_least),
+        ("GET aggregates, a month by day", service::days_path(&tenant), at_least),
+        ("GET aggregates, by day and model", service::models_path(&tenant), Target::None),
+    ];
+    let mut answers =
+        BTreeMap::from([(CONSUMPTION.to_owned(), answer(&service, singles.first())?)]);
+    answers.insert(CONSUMPTION_BATCH.to_owned(), answer(&service, batches.first())?);
+    for (_, path, _) in &reads {
+        answers.insert(path.clone(), answer(&service, Some(&http::get(path)))?);
+    }
+    let bare = Bare::start(&answers)?;
     let mut bench = Bench { options, service: &service, bare: &bare, numbers: Numbers::default() };
-    let one = "POST consumption, 1 call each";
-    bench.compare(&mut report, one, &singles, None, Target::RatioAtLeast(0.6)).await?;
-    let hundred = "POST consumption/batch, 100 calls each";
-    bench.compare(&mut report, hundred, &batches, None, Target::RatioAtLeast(0.3)).await?;
-    for (name, path) in [("GET wallet", &wallet), ("GET aggregates", &aggregates)] {
+    for (name, posts, target) in [
+        ("POST consumption, 1 call each", &singles, 0.6),
+        ("POST consumption/batch, 100 calls each", &batches, 0.3),
+    ] {
+        bench.compare(&mut report, name, posts, None, Target::RatioAtLeast(target)).await?;
+    }
+    for (name, path, target) in &reads {
+        let bytes = answers.get(path).map_or(0, String::len);
+        let name = format!("{name} ({bytes} B), {} calls/s posted beside it", options.write_rate);
         let reads = Arc::new(vec![http::get(path)]);
-        let name = format!("{name}, {} calls/s posted beside it", options.write_rate);
-        let target = Target::RatioAtLeast(0.7);
-        bench.compare(&mut report, &name, &reads, Some(&singles), target).await?;
+        bench.compare(&mut report, &name, &reads, Some(&singles), *target).await?;
     }
     service.stop()?;
     report.finish();
@@ -265,39 +274,36 @@ impl Bench<'_> {
 struct Bare {
     program: Program,
     address: SocketAddr,
-    _answers: TempDir,
+    _directory: TempDir,
 }
 
 impl Bare {
-    /// Starts it with the answers that the service gives.
-    fn start(service: SocketAddr, paths: &[(&str, Option<&Template>)]) -> anyhow::Result<Self> {
+    /// Starts it with the answers that the service gives, by path and query.
+    fn start(answers: &BTreeMap<String, String>) -> anyhow::Result<Self> {
         let directory = disk::temporary("bare")?;
-        let answers = directory.path().join("answers");
-        fs::create_dir(&answers)?;
-        for (path, template) in paths {
-            let answer = http::once(service, template.context("there are no requests")?)?;
-            if !(200..300).contains(&answer.status) {
-                let body = String::from_utf8_lossy(&answer.body);
-                bail!("{path} is answered {}: {body}", answer.status);
-            }
-            fs::write(answers.join(file_of(path)), answer.body)?;
-        }
+        let file = directory.path().join("answers.json");
+        fs::write(&file, serde_json::to_vec(answers)?)?;
         let port = process::free_port()?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--bare", &port.to_string(), "--answers"]).arg(answers);
+        command.args(["--bare", &port.to_string(), "--answers"]).arg(file);
         let output = directory.path().join("bare.out");
         let mut program = Program::start("the bare server", &mut command, &output)?;
         program.wait_until(Duration::from_secs(20), || {
             http::once(address, &http::get("/health/ready")).is_ok()
         })?;
-        Ok(Self { program, address, _answers: directory })
+        Ok(Self { program, address, _directory: directory })
     }
 }
 
-/// The file with the answer of a path; what follows `?` makes no difference.
-fn file_of(path: &str) -> String {
-    path.split('?').next().unwrap_or_default().trim_matches('/').replace('/', "-")
+/// What the service answers.
+fn answer(service: &Service, template: Option<&Template>) -> anyhow::Result<String> {
+    let answer = http::once(service.address(), template.context("there are no requests")?)?;
+    let body = String::from_utf8(answer.body)?;
+    if !(200..300).contains(&answer.status) {
+        bail!("answered {}: {body}", answer.status);
+    }
+    Ok(body)
 }
 
 /// The fields of a call, as anyone would read them.
@@ -338,38 +344,43 @@ struct BareUsage {
 }
 
 async fn serve_bare(port: u16, answers: &Path) -> anyhow::Result<()> {
-    let mut router = Router::new().route("/health/ready", routing::get(|| async { "" }));
-    for entry in fs::read_dir(answers)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let route = format!("/{}", name.replace('-', "/"));
-        let answer = Bytes::from(fs::read(&path)?);
-        let json = [(header::CONTENT_TYPE, "application/json")];
-        let give = move || {
-            let answer = answer.clone();
-            async move { (json, answer) }
-        };
-        let method = if route == CONSUMPTION {
-            routing::post(|body: Bytes| async move {
-                match serde_json::from_slice::<BareCall>(&body) {
-                    Ok(call) => drop(call),
-                    Err(error) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
-                }
-                Ok(give().await)
-            })
-        } else if route == CONSUMPTION_BATCH {
-            routing::post(|body: Bytes| async move {
-                match serde_json::from_slice::<Vec<BareCall>>(&body) {
-                    Ok(calls) => drop(calls),
-                    Err(error) => return Err((StatusCode::BAD_REQUEST, error.to_string())),
-                }
-                Ok(give().await)
-            })
-        } else {
-            routing::get(give)
-        };
-        router = router.route(&route, method);
-    }
+    let answers: BTreeMap<String, Bytes> =
+        serde_json::from_slice::<BTreeMap<String, String>>(&fs::read(answers)?)?
+            .into_iter()
+            .map(|(path, body)| (path, Bytes::from(body)))
+            .collect();
+    let of = |path: &str| answers.get(path).cloned().unwrap_or_default();
+    let (one, many) = (of(CONSUMPTION), of(CONSUMPTION_BATCH));
+    let answers = Arc::new(answers);
+    let give = move |uri: Uri| {
+        let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let answer = answers.get(path).cloned();
+        async move { answer.map(json).ok_or(StatusCode::NOT_FOUND) }
+    };
+    let router = Router::new()
+        .route("/health/ready", routing::get(|| async { "" }))
+        .route(CONSUMPTION, routing::post(move |body| read::<BareCall>(body, one.clone())))
+        .route(
+            CONSUMPTION_BATCH,
+            routing::post(move |body| read::<Vec<BareCall>>(body, many.clone())),
+        )
+        .fallback(give);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     Ok(axum::serve(listener, router).await?)
+}
+
+/// Reads the body, and gives the answer that is always given.
+#[expect(clippy::needless_pass_by_value, reason = "the router gives it away")]
+fn read<T: DeserializeOwned>(body: Bytes, answer: Bytes) -> Ready<Result<Json, Refused>> {
+    ready(match serde_json::from_slice::<T>(&body) {
+        Ok(_) => Ok(json(answer)),
+        Err(error) => Err((StatusCode::BAD_REQUEST, error.to_string())),
+    })
+}
+
+type Json = ([(HeaderName, &'static str); 1], Bytes);
+type Refused = (StatusCode, String);
+
+fn json(body: Bytes) -> Json {
+    ([(header::CONTENT_TYPE, "application/json")], body)
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Parser;
-use schemas::{Envelope, Record, Recorded, Sequence};
+use replay::BatchEncoder;
+use schemas::{Envelope, Event, Sequence, Timestamp};
 use tallybook::writer::{Outcome, Writer};
 use tokio::sync::Barrier;
 
@@ -318,12 +319,14 @@ async fn raw_file(
 
 /// What a call takes on disk when it is a batch of its own.
 fn bytes_of_a_command(book: &Book, first: Sequence) -> anyhow::Result<usize> {
-    let mut bytes = Vec::new();
+    let page = book.reader.page(first, 10_000)?;
+    let mut encoder = BatchEncoder::new(first, Timestamp::EPOCH);
     let mut commands = 0_usize;
-    for recorded in book.reader.page(first, 10_000)? {
-        let Recorded { command, event, .. } = recorded;
-        commands += usize::from(command.is_some());
-        Record::encode_parts(command, &event, &mut bytes)?;
+    for command in page.chunk_by(|_, next| next.command.is_none()) {
+        let Some(header) = command.first().and_then(|recorded| recorded.command) else { continue };
+        let events: Vec<Event> = command.iter().map(|recorded| recorded.event.clone()).collect();
+        encoder.push(header, &events)?;
+        commands += 1;
     }
-    Ok(bytes.len() / commands.max(1) + FRAME_OVERHEAD_BYTES)
+    Ok(encoder.bytes() / commands.max(1) + FRAME_OVERHEAD_BYTES)
 }

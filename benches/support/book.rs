@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use anyhow::{anyhow, bail};
-use replay::LogReader;
+use replay::{LogReader, Restored};
 use schemas::Envelope;
 use tallybook::clock::Clock;
 use tallybook::config::Config;
@@ -28,8 +28,15 @@ impl Book {
     /// Opens the book in `directory` with the service's own defaults, but for how often
     /// checkpoints are taken.
     pub(crate) fn open(directory: &Path, checkpoint_events: Option<u64>) -> anyhow::Result<Self> {
+        Self::start(replay::restore(directory, |_, _| ())?, checkpoint_events)
+    }
+
+    /// Goes on where it was left.
+    pub(crate) fn start(
+        restored: Restored,
+        checkpoint_events: Option<u64>,
+    ) -> anyhow::Result<Self> {
         let defaults = Config::default();
-        let restored = replay::restore(directory, |_, _| ())?;
         let reader = restored.log.reader();
         let options = WriterOptions {
             queue_max: defaults.limits.queue_commands_max,
@@ -53,9 +60,11 @@ impl Book {
         ended.join().map_err(|_| anyhow!("the writer has panicked"))
     }
 
-    /// Records what the company needs before its first call.
+    /// Records what the company needs before its first call; of every user's three lots the first
+    /// two are soon used up.
     pub(crate) async fn set_up(&self) -> anyhow::Result<()> {
-        record(&self.writer, company::setup()).await
+        let lots = [20_000, 200_000, 1_000_000_000_000];
+        record(&self.writer, company::setup(company::USERS, &lots)).await
     }
 }
 

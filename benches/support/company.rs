@@ -276,9 +276,9 @@ impl Call {
     }
 }
 
-/// What a company needs before its first call: prices, money, and three lots of quota for each
-/// user, of which the first two are soon used up.
-pub(crate) fn setup() -> Vec<Envelope> {
+/// What a company needs before its first call: prices, money, and for each of the first `users` the
+/// same lots of quota.
+pub(crate) fn setup(users: u64, lots: &[u64]) -> Vec<Envelope> {
     let mut commands = vec![envelope(prices())];
     for tenant in 0..TENANTS {
         let top_up = TopUpWallet {
@@ -289,10 +289,10 @@ pub(crate) fn setup() -> Vec<Envelope> {
         commands
             .push(envelope(Command::TopUpWallet(top_up)).with_key("top-up", &format!("{tenant}")));
     }
-    for user in 0..USERS {
-        for (lot, credits) in (0..).zip([20_000, 200_000, 1_000_000_000_000]) {
+    for user in 0..users {
+        for (lot, credits) in (0..).zip(lots) {
             let key = format!("{user}/{lot}");
-            let command = recharge(user, credits, Timestamp::MAX.plus_seconds((lot - 3) * 86_400));
+            let command = recharge(user, *credits, Timestamp::MAX.plus_seconds((lot - 9) * 86_400));
             commands.push(envelope(command).with_key("recharge", &key));
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod company;
 pub(crate) mod cpu;
 pub(crate) mod disk;
 pub(crate) mod http;
+pub(crate) mod mixed_log;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod report;

@@ -26,9 +26,19 @@ pub(crate) fn wallet_path(tenant: &str) -> String {
     format!("/api/v1/billing/wallet?organizationId={tenant}")
 }
 
-/// Where a tenant's month is read.
-pub(crate) fn aggregates_path(tenant: &str) -> String {
-    format!("/api/v1/consumption/aggregates?organizationId={tenant}&month=2025-01")
+/// Where a tenant's month is read, day by day: 31 lines.
+pub(crate) fn days_path(tenant: &str) -> String {
+    format!("{}&groupBy=organization", month_path(tenant))
+}
+
+/// The same for each model: hundreds of lines.
+pub(crate) fn models_path(tenant: &str) -> String {
+    format!("{}&groupBy=model", month_path(tenant))
+}
+
+fn month_path(tenant: &str) -> String {
+    let month = "startDate=2025-01-01&endDate=2025-01-31";
+    format!("/api/v1/consumption/aggregates?organizationId={tenant}&{month}")
 }
 
 /// The body that reports several calls.

@@ -153,9 +153,12 @@ fn money() -> impl Strategy<Value = Action> {
     let amount =
         prop_oneof![1 => Just(i64::MAX), 1 => Just(0), 10 => (-3..4_i64).prop_map(|d| d * 1_000)];
     (0..TENANTS.len(), amount, any::<bool>(), key()).prop_map(
-        |(tenant, micro_dollars, adjust, key)| match adjust {
-            true => Action::Adjust { tenant, micro_dollars, key },
-            false => Action::TopUp { tenant, micro_dollars, key },
+        |(tenant, micro_dollars, adjust, key)| {
+            if adjust {
+                Action::Adjust { tenant, micro_dollars, key }
+            } else {
+                Action::TopUp { tenant, micro_dollars, key }
+            }
         },
     )
 }
@@ -347,7 +350,7 @@ impl Action {
             }),
             Self::Prices { models, hours, .. } => Command::PublishPrices(PublishPrices {
                 effective_at: hours.map(|hours| START.plus_seconds(hours * 3_600)),
-                source: "by hand".to_owned(),
+                source: long_text("by hand"),
                 models: models
                     .iter()
                     .map(|(model, input, output)| (pick(&MODELS, *model), sheet(*input, *output)))

@@ -87,16 +87,12 @@ impl Platter {
     /// Whether this call is to fail.
     fn fails(&mut self) -> Option<Fault> {
         let fault = self.fault.as_mut()?;
-        match fault.after.checked_sub(1) {
-            Some(after) => {
-                fault.after = after;
-                None
-            }
-            None => {
-                self.failed = true;
-                self.fault.take()
-            }
+        if let Some(after) = fault.after.checked_sub(1) {
+            fault.after = after;
+            return None;
         }
+        self.failed = true;
+        self.fault.take()
     }
 }
 
@@ -111,6 +107,9 @@ fn failure(operation: &'static str) -> StoreError {
 impl Store for Disk {
     fn append(&self, chunks: Vec<Chunk>) -> Result<(), StoreError> {
         let mut platter = self.0.lock();
+        let beginning = chunks.first().map(|chunk| chunk.first);
+        let behind = beginning.is_none_or(|first| platter.cache.range(first..).next().is_none());
+        assert!(behind, "nothing that is there is written again");
         let fault = platter.fails();
         let cached = fault.map_or(chunks.len(), |fault| share(chunks.len(), fault.cached));
         let durable = fault.map_or(cached, |fault| share(cached, fault.durable));

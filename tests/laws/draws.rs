@@ -40,7 +40,9 @@ const RATE: Action = Action::Rate { most: 9, twice: false };
 /// Ann's lots with what is left of them, and her overdraft.
 fn ann_after(pool: &[Content], actions: &[Action]) -> (Vec<i64>, i64) {
     let mut book = Book::new();
-    actions.iter().for_each(|action| book.act(action, pool));
+    for action in actions {
+        book.act(action, pool);
+    }
     let account = account(&book, "ann");
     let lots = account.lots().iter().map(|lot| lot.remaining.units()).collect();
     (lots, account.overdraft().units())
@@ -87,6 +89,6 @@ fn an_absurd_price_is_refused_where_it_would_leave_the_range() {
     let many = Content { tokens: Usage::TOKENS_MAX, ..CALL };
     for request in 0..3 {
         let late = [call(request), absurd.clone(), RATE, RATE, call((request + 1) % 3)];
-        ann_after(&[many.clone()], &[&[give(HUNDRED, 9)][..], &late].concat());
+        ann_after(std::slice::from_ref(&many), &[&[give(HUNDRED, 9)][..], &late].concat());
     }
 }

@@ -389,7 +389,9 @@ impl Model {
         late.sort_by_key(|call| call.waits.map(|(_, at)| at));
         late.truncate(most as usize);
         let verdict = if late.is_empty() { Verdict::Nothing } else { Verdict::Recorded };
-        late.into_iter().for_each(|call| call.timed_out = true);
+        for call in late {
+            call.timed_out = true;
+        }
         verdict
     }
 

@@ -80,7 +80,10 @@ impl Book {
     }
 
     /// Waits until everything handed in is on disk. All clones of the writer must be gone.
-    async fn close(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When a thread of the writer has panicked.
+    pub async fn close(self) -> anyhow::Result<()> {
         let Self { writer, views, healthy: _, ended } = self;
         drop((writer, views));
         let ended = tokio::task::spawn_blocking(move || ended.join()).await;
@@ -101,6 +104,21 @@ pub async fn run(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    run_beside(config, clock, listener, stop, |_| ()).await
+}
+
+/// As [`run`]. `beside` is shown the open book, to start work of its own on it; that work must end
+/// at `stop` and let go of its clones of the writer.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_beside(
+    config: Config,
+    clock: Clock,
+    listener: TcpListener,
+    stop: CancellationToken,
+    beside: impl FnOnce(&Book),
+) -> anyhow::Result<()> {
     let authenticator = Authenticator::new(&config.auth)?;
     let (readiness, reporters) = Readiness::starting();
     let book = {
@@ -111,6 +129,8 @@ pub async fn run(
     };
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
+
+    beside(&book);
 
     let jobs = Jobs::new(book.writer.clone(), book.views.clone(), clock.clone());
     let mut work = JoinSet::new();

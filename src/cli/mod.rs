@@ -1,9 +1,11 @@
 //! The command line: one file a subcommand. What a person reads goes to standard error; what a
 //! program reads goes to standard output.
 
+mod demo;
 mod logging;
 mod members;
 mod output;
+mod prices;
 mod progress;
 mod replay;
 mod serve;
@@ -37,6 +39,10 @@ enum Command {
     Serve(serve::Arguments),
     /// Check, rebuild, compare and export a log that no service uses.
     Replay(replay::Arguments),
+    /// Publish price books.
+    Prices(prices::Arguments),
+    /// Show everything at once, with a generated company and live traffic.
+    Demo(demo::Arguments),
 }
 
 /// Arguments that contradict each other.
@@ -60,6 +66,10 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => {
             logging::start(&warnings(log_format)).and_then(|()| replay::run(arguments))
         }
+        Command::Prices(arguments) => logging::start(&warnings(log_format))
+            .and_then(|()| prices::run(arguments))
+            .map(|()| ExitCode::SUCCESS),
+        Command::Demo(arguments) => demo::run(arguments, log_format).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,

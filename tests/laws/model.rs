@@ -287,9 +287,9 @@ impl Model {
         };
         let place = bill.rule.checked_sub(1);
         let rule = place.and_then(|place| self.rules.get(tenant)?.get(place));
-        let weighs = |name: &str| bill.model.as_deref() == Some(name);
+        let is_its = |name: &str| bill.model.as_deref() == Some(name);
         let weight = rule
-            .and_then(|rule| rule.weights.iter().rfind(|(name, _)| weighs(name.as_str())))
+            .and_then(|rule| rule.weights.iter().rfind(|(name, _)| is_its(name.as_str())))
             .map_or(1_000_000, |(_, weight)| i128::from(weight.units()));
         let mut credits = match rule.map_or(DrawRule::PerToken, |rule| rule.rule) {
             DrawRule::PerToken => weight * i128::from(bill.usage.total),

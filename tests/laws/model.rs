@@ -96,7 +96,7 @@ impl Model {
             Command::ReceiveRequest(report) => self.request(command, report, now, at),
             Command::ReceiveResponse(report) => self.response(command, report, now, at),
             Command::RecordConsumption(report) => self.whole(report, now, at),
-            Command::RechargeQuota(recharge) => self.recharge(recharge, at),
+            Command::RechargeQuota(recharge) => self.recharge(recharge, at, now),
             Command::TopUpWallet(top_up) if !top_up.amount.is_positive() => Verdict::Rejected,
             Command::TopUpWallet(top_up) => self.pay(top_up.tenant.as_str(), top_up.amount),
             Command::AdjustWallet(adjust) if adjust.amount.is_zero() => Verdict::Rejected,
@@ -313,7 +313,7 @@ impl Model {
         Some(())
     }
 
-    fn recharge(&mut self, recharge: &RechargeQuota, at: Sequence) -> Verdict {
+    fn recharge(&mut self, recharge: &RechargeQuota, at: Sequence, now: Timestamp) -> Verdict {
         let amount = i128::from(recharge.amount.units());
         let account = self.accounts.entry(recharge.user.to_string()).or_default();
         let held: i128 = account.lots.iter().map(|lot| lot.left).sum();
@@ -323,7 +323,8 @@ impl Model {
             }
             return Verdict::Rejected;
         }
-        let paid = account.overdraft.min(amount);
+        let is_worth = recharge.expires_at > now;
+        let paid = if is_worth { account.overdraft.min(amount) } else { 0 };
         account.overdraft -= paid;
         account.given = true;
         account.lots.push(Lot { expires_at: recharge.expires_at, at, left: amount - paid });

@@ -263,16 +263,18 @@ impl World {
             let identity = identity(envelope);
             let there = last_of.get(&identity).copied();
             match answer {
-                Ok(Receipt { outcome: Outcome::Recorded, sequence }) => {
+                Ok(Receipt { outcome: Outcome::Recorded, sequence, .. }) => {
                     assert_eq!(there, Some(*sequence), "acknowledged: {envelope:?}");
                     let asked = may_be_there.entry(identity).or_default();
                     *asked += 1;
                     assert_eq!(*asked & 0xffff, 1, "acknowledged as new twice: {envelope:?}");
                 }
-                Ok(Receipt { outcome: Outcome::AlreadyRecorded, sequence }) => match envelope.key {
-                    Some(_) => assert_eq!(there, Some(*sequence), "the first receipt again"),
-                    None => assert!(*sequence <= reader.head().sequence),
-                },
+                Ok(Receipt { outcome: Outcome::AlreadyRecorded, sequence, .. }) => {
+                    match envelope.key {
+                        Some(_) => assert_eq!(there, Some(*sequence), "the first receipt again"),
+                        None => assert!(*sequence <= reader.head().sequence),
+                    }
+                }
                 Err(SubmitError::Stopped) => *may_be_there.entry(identity).or_default() += 0x10000,
                 Ok(Receipt { outcome: Outcome::Nothing, .. })
                 | Err(SubmitError::Rejected(_) | SubmitError::Busy) => {}
@@ -382,7 +384,7 @@ impl Client<'_> {
 
     /// What an answer speaks of is durable and visible by then, and in the order of asking.
     fn hear(&mut self, envelope: &Envelope, answer: &Answer) {
-        let Ok(Receipt { outcome, sequence }) = answer else { return };
+        let Ok(Receipt { outcome, sequence, .. }) = answer else { return };
         match outcome {
             Outcome::Nothing => {
                 assert_eq!(*sequence, Sequence::ZERO);

@@ -103,9 +103,7 @@ pub fn decide(state: &State, envelope: &Envelope, now: Timestamp) -> Result<Deci
     };
     let actor: ActorId = naming.id(&envelope.actor);
     let header = CommandHeader { actor, key, fingerprint: envelope.fingerprint };
-    let mut all = naming.into_events();
-    all.extend(events);
-    Ok(Decision::Record(header, all))
+    Ok(Decision::Record(header, naming.introduce(events)))
 }
 
 fn decide_command(

@@ -38,17 +38,18 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// The event that the command led to; of several, the last. Zero when there was nothing to do.
     pub sequence: Sequence,
-    /// The whole batch that made it durable; empty when the command was not new.
-    batch: Arc<Vec<Recorded>>,
+    /// The whole batch that made it durable, when the command was new.
+    batch: Option<Arc<Vec<Recorded>>>,
 }
 
 impl Receipt {
     /// The event at [`Self::sequence`], when this command recorded it.
     #[must_use]
     pub fn recorded(&self) -> Option<&Recorded> {
-        let first = self.batch.first()?.sequence;
+        let batch = self.batch.as_ref()?;
+        let first = batch.first()?.sequence;
         let place = self.sequence.get().checked_sub(first.get())?;
-        self.batch.get(usize::try_from(place).ok()?)
+        batch.get(usize::try_from(place).ok()?)
     }
 }
 

@@ -102,7 +102,7 @@ impl Waiter {
         };
         for receipt in answers.iter_mut().flatten() {
             if receipt.outcome == Outcome::Recorded {
-                receipt.batch = Arc::clone(recorded);
+                receipt.batch = Some(Arc::clone(recorded));
             }
         }
         self

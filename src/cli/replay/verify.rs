@@ -122,7 +122,7 @@ impl Meaning {
             self.report(folded.next(), "fold", problem);
         }
         for saved in std::mem::take(&mut self.checkpoints) {
-            let problem = "could not be compared: no batch of the log ends there".to_owned();
+            let problem = format!("could not be compared: the log was folded up to event {folded}");
             self.report(saved.mark().sequence, "checkpoint", problem);
         }
         let broken = self.state.books.ledger.violations().to_vec();

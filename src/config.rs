@@ -152,8 +152,8 @@ impl Config {
     /// given in clear, as by `X_API_KEY`.
     #[must_use]
     pub fn developer_key(&self) -> Option<&Secret> {
-        let developers = self.auth.api_keys.iter().filter(|key| key.role == Role::Developer);
-        developers.filter_map(|key| key.key.as_ref()).next()
+        let mut developers = self.auth.api_keys.iter().filter(|key| key.role == Role::Developer);
+        developers.find_map(|key| key.key.as_ref())
     }
 
     /// The first key whose value is of the right kind and yet wrong.

@@ -124,6 +124,13 @@ impl Day {
         format!("{:04}-{:02}", date.year(), date.month())
     }
 
+    /// The first day of the month the day lies in.
+    #[must_use]
+    pub fn first_of_month(self) -> Self {
+        let days_before = self.to_chrono().day0();
+        Self(self.0.saturating_sub(i32::try_from(days_before).unwrap_or(0)))
+    }
+
     /// Reads `YYYY-MM-DD`. `None` when it is not such a day.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -152,7 +159,7 @@ impl Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.to_chrono().format("%Y-%m-%d"))
+        self.to_chrono().fmt(formatter)
     }
 }
 

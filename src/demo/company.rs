@@ -63,7 +63,7 @@ impl Company {
                     users.push(user);
                 }
             }
-            Tenant { id, name, rule, lots, top_up, users }
+            Tenant { id, users, name, rule, lots, top_up }
         };
         Self {
             tenants: vec![

@@ -24,8 +24,15 @@ const AT_ONCE: usize = 512;
 
 /// The way to the book.
 pub(super) enum Road {
-    Broker { connection: Connection, channel: Channel, exchange: String },
+    Broker(Box<BrokerRoad>),
     Direct { writer: Writer, actor: Name },
+}
+
+/// A connection that publishes to the demo's exchange.
+pub(super) struct BrokerRoad {
+    connection: Connection,
+    channel: Channel,
+    exchange: String,
 }
 
 /// Why nothing can be sent any more.
@@ -60,7 +67,8 @@ impl Road {
         declare_queue(&connection, &intake.response_queue, &intake.exchange, "llm.response")
             .await?;
         let channel = confirming_channel(&connection).await?;
-        Ok(Self::Broker { connection, channel, exchange: intake.exchange.clone() })
+        let exchange = intake.exchange.clone();
+        Ok(Self::Broker(Box::new(BrokerRoad { connection, channel, exchange })))
     }
 
     /// Sends messages; the book or the broker has them when this returns.
@@ -70,9 +78,9 @@ impl Road {
         now: Timestamp,
     ) -> Result<(), RoadError> {
         match self {
-            Self::Broker { channel, exchange, .. } => {
+            Self::Broker(broker) => {
                 for some in messages.chunks(AT_ONCE) {
-                    publish(channel, exchange, some).await?;
+                    publish(&broker.channel, &broker.exchange, some).await?;
                 }
             }
             Self::Direct { writer, actor } => {
@@ -86,7 +94,7 @@ impl Road {
 
     pub(super) async fn close(self) {
         match self {
-            Self::Broker { connection, .. } => close(connection).await,
+            Self::Broker(broker) => close(broker.connection).await,
             Self::Direct { .. } => {}
         }
     }

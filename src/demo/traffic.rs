@@ -210,8 +210,8 @@ mod tests {
         let map =
             PriceMap::read(include_str!("../../schemas/data/model_prices_and_context_window.json"));
         let sheets = map.expect("readable").sheets;
-        let has_price = |model: &&str| sheets.iter().any(|(name, _)| name.as_str() == *model);
-        assert!(MODELS.iter().all(|model| has_price(&model)), "all priced");
-        assert!(!UNKNOWN_MODELS.iter().any(|model| has_price(&model)), "none priced");
+        let has_price = |model: &str| sheets.iter().any(|(name, _)| name.as_str() == model);
+        assert!(MODELS.iter().all(|model| has_price(model)), "all priced");
+        assert!(!UNKNOWN_MODELS.iter().any(|model| has_price(model)), "none priced");
     }
 }

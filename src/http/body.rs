@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     AppState,
@@ -123,7 +123,7 @@ pub fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 ///
 /// # Errors
 /// When the bytes are not UTF-8, not JSON, or not the value that is expected.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     parse_text(as_text(bytes)?)
 }
 
@@ -138,13 +138,13 @@ fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
     })
 }
 
-fn parse_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+fn parse_text<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Problem> {
     serde_json::from_str(text).map_err(|error| explain::<T>(text, &error))
 }
 
 /// Names what is wrong, and where.
 #[cold]
-fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Problem {
+fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> Problem {
     use serde_json::error::Category;
     if text.trim_ascii().is_empty() {
         return Problem::new(Kind::Invalid, "body_not_json", "the body is empty");

@@ -22,7 +22,7 @@ pub use audit::{QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{EventData, EventView, rule_name};
 pub use history::{CallFilter, CallPage, Whose};
-pub use usage::{Breakdown, Dimension, Span};
+pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 
 /// Access to the read models. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -60,6 +60,14 @@ impl Span {
 /// Totals by day and by name. The name is empty where a call named nothing.
 pub type Breakdown = BTreeMap<(Day, String), Totals>;
 
+/// Whether usage is in the folds as they are, so that it takes no reading of the log.
+#[must_use]
+pub const fn is_at_hand(whose: Whose, span: Span, point: &Point) -> bool {
+    point.is_now
+        && matches!(span, Span::Days(..))
+        && matches!(whose, Whose::Everyone | Whose::Tenant(_))
+}
+
 impl Views {
     /// The usage of each day by `dimension`. What calls did not name is under the empty name, so that
     /// every breakdown adds up to the same totals. Whole days of whole tenants, as they are now, are
@@ -74,9 +82,7 @@ impl Views {
         dimension: Dimension,
         point: &Point,
     ) -> Result<(Sequence, Breakdown), ReadError> {
-        let at_hand = point.is_now
-            && matches!(span, Span::Days(..))
-            && matches!(whose, Whose::Everyone | Whose::Tenant(_));
+        let at_hand = is_at_hand(whose, span, point);
         let added_up = if at_hand { None } else { Some(self.add_up(whose, span, point)?) };
         let (now, breakdown) = self.look_now(|Reading { books, usage, .. }| {
             let usage = added_up.as_ref().unwrap_or(usage);

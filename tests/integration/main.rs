@@ -6,6 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli;
+mod cli_demo;
+mod cli_prices;
+mod cli_replay;
 mod http_as_of;
 mod http_clock;
 mod http_consumption;

@@ -18,12 +18,12 @@ use serde::Deserialize;
 use crate::cli::members;
 use crate::cli::output::{Document, rows};
 use crate::clock::Clock;
-use crate::config::{Config, Flags};
+use crate::config::{Config, Flags, Secret};
 use crate::service::Book;
 use crate::writer::Outcome;
 
 /// How long a running service may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The flags of `prices import`.
 #[derive(Debug, Args)]
@@ -182,7 +182,7 @@ impl Import {
     /// Through a running service.
     async fn send(&self, url: &Url, api_key: Option<&str>) -> anyhow::Result<Published> {
         let config = Config::load(&Flags::default())?;
-        let key = api_key.or_else(|| config.developer_key().map(|key| key.expose()));
+        let key = api_key.or_else(|| config.developer_key().map(Secret::expose));
         let key = key.context("an API key is needed: `--api-key` or `X_API_KEY`")?;
         let mut url = url.join("/api/v1/admin/prices").context("the address")?;
         url.query_pairs_mut().append_pair("source", &self.source());

@@ -84,8 +84,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     document.print(common.json)
 }
 
-/// Reads the events of a range in order, each with all names that it may use. Only the names are
-/// kept, so that the whole log can be gone through.
+/// Reads the events of a range in order, each with all names that it may use: a command's first event
+/// may use names that the next ones introduce. Only the names are kept, so that the whole log can be
+/// gone through.
 pub(super) fn each_event(
     log: &OpenLog,
     (from, to): (Sequence, Sequence),
@@ -93,15 +94,26 @@ pub(super) fn each_event(
     mut each: impl FnMut(&Names, &Recorded) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let bar = Progress::new("reading", Some(to.get()), is_json);
+    let (first, head) = (Sequence::new(1), log.head());
     let mut names = Names::default();
-    for events in log.reader.scan_pipelined(Sequence::new(1), to, Verification::Unverified)? {
-        for recorded in events? {
+    let mut held_back = Vec::new();
+    for events in log.reader.scan_pipelined(first, head, Verification::Unverified)? {
+        let events = events?;
+        bar.reach(events.last().map_or(to, |recorded| recorded.sequence).min(to));
+        for recorded in events {
             names.apply(&recorded);
-            if recorded.sequence >= from {
-                each(&names, &recorded)?;
+            let names_follow = matches!(recorded.event, Event::NameIntroduced(_));
+            let is_last = recorded.sequence >= to && !names_follow;
+            if (from..=to).contains(&recorded.sequence) {
+                held_back.push(recorded);
             }
-            bar.reach(recorded.sequence);
+            if !names_follow {
+                held_back.drain(..).try_for_each(|recorded| each(&names, &recorded))?;
+            }
+            if is_last {
+                return Ok(());
+            }
         }
     }
-    Ok(())
+    held_back.drain(..).try_for_each(|recorded| each(&names, &recorded))
 }

@@ -18,7 +18,7 @@ use crate::{
         params::Query,
         problem::{ParameterSource, Problem},
     },
-    views::{AsOf, Breakdown, Dimension, Point, Span},
+    views::{AsOf, Breakdown, Dimension, Point, Span, is_at_hand},
 };
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -126,6 +126,9 @@ async fn usage(
     point: Point,
 ) -> Result<(Sequence, Breakdown), Problem> {
     let Some(whose) = whose(state, scope) else { return Ok((point.sequence, Breakdown::new())) };
+    if is_at_hand(whose, span, &point) {
+        return Ok(state.views().usage(whose, span, dimension, &point)?);
+    }
     let views = state.views().clone();
     reading(move || views.usage(whose, span, dimension, &point)).await
 }
@@ -381,17 +384,25 @@ async fn aggregates(
     };
     let (sequence, used) = usage(&state, &scope, span, dimension, point).await?;
     let totals = sum(used.values()).into();
-    let mut lines = BTreeMap::<(String, String), Totals>::new();
+    let mut periods = BTreeMap::<Day, BTreeMap<String, Totals>>::new();
     for ((day, key), totals) in used {
-        let period = match period {
-            Period::Day => day.to_string(),
-            Period::Month => day.month(),
+        let first = match period {
+            Period::Day => day,
+            Period::Month => day.first_of_month(),
         };
-        lines.entry((period, key)).or_default().add(&totals);
+        periods.entry(first).or_default().entry(key).or_default().add(&totals);
     }
-    let data = lines
-        .into_iter()
-        .map(|((period, key), totals)| Aggregate { period, key, totals: totals.into() })
-        .collect();
+    let mut data = Vec::new();
+    for (first, lines) in periods {
+        let name = match period {
+            Period::Day => first.to_string(),
+            Period::Month => first.month(),
+        };
+        data.extend(lines.into_iter().map(|(key, totals)| Aggregate {
+            period: name.clone(),
+            key,
+            totals: totals.into(),
+        }));
+    }
     Ok(Reply::read(sequence, Aggregates { period, group_by, data, totals }))
 }

@@ -130,7 +130,7 @@ async fn record_batch(
     caller.require_developer()?;
     let limits = state.limits();
     let bytes = body::json_bytes(request, limits.body_bytes_max).await?;
-    let items: Vec<Box<RawValue>> = body::parse(&bytes)?;
+    let items: Vec<&RawValue> = body::parse(&bytes)?;
     if items.len() > limits.batch_items_max {
         let reason = format!("must not have more than {} items", limits.batch_items_max);
         return Err(fault("body", reason, ParameterSource::Body));

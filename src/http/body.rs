@@ -3,7 +3,7 @@
 //! the field.
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, BodyDataStream, Bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
@@ -75,10 +75,14 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         )
     };
     let declared = axum::body::HttpBody::size_hint(&body).lower();
-    if usize::try_from(declared).map_or(true, |length| length > bytes_max) {
+    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+    let mut pieces = body.into_data_stream();
+    if declared > bytes_max {
+        if declared <= bytes_max.saturating_mul(2) {
+            discard(&mut pieces, bytes_max).await;
+        }
         return Err(too_large());
     }
-    let mut pieces = body.into_data_stream();
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(piece) = pieces.next().await {
@@ -87,6 +91,7 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         })?;
         let length = first.len().max(joined.len()).saturating_add(piece.len());
         if length > bytes_max {
+            discard(&mut pieces, bytes_max).await;
             return Err(too_large());
         }
         if joined.is_empty() && first.is_empty() {
@@ -99,6 +104,17 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         joined.extend_from_slice(&piece);
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// Reads what is left of a body that is not much too long: a connection that is closed with bytes in
+/// it can take the answer with it.
+async fn discard(pieces: &mut BodyDataStream, bytes_max: usize) {
+    let mut length = 0_usize;
+    while length <= bytes_max
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        length = length.saturating_add(piece.len().max(1));
+    }
 }
 
 /// Reads one JSON object.

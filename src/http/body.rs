@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{
     AppState,
@@ -168,7 +168,9 @@ fn explain<T: DeserializeOwned>(text: &str, error: &serde_json::Error) -> Proble
     if error.to_string().starts_with("recursion limit exceeded") {
         return Problem::new(Kind::Invalid, "body_too_deep", "the body is nested too deeply");
     }
-    if error.classify() != Category::Data {
+    // A choice that is given as a number is said to be no JSON as well.
+    let is_json = || serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if error.classify() != Category::Data && !is_json() {
         return Problem::new(
             Kind::Invalid,
             "body_not_json",
@@ -209,6 +211,7 @@ pub(super) fn named(path: &str, message: &str, source: ParameterSource) -> Inval
         "required" => "is missing".to_owned(),
         "unknown" => "is not known here".to_owned(),
         "duplicate" => "is given twice".to_owned(),
+        _ if message == "expected value" => "has a value of another kind".to_owned(),
         _ => reworded(message),
     };
     InvalidParameter { field: joined(path, field), rule, reason, source }

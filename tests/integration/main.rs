@@ -7,6 +7,7 @@
 mod support;
 
 mod http_as_of;
+mod http_bad_input;
 mod http_clock;
 mod http_consumption;
 mod http_events;

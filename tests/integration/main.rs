@@ -13,6 +13,7 @@ mod http_consumption;
 mod http_events;
 mod http_prices;
 mod http_quota;
+mod http_roles;
 mod http_wallets;
 mod intake_events;
 mod intake_failures;

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crash_kill;
 mod http_as_of;
 mod http_bad_input;
 mod http_clock;

@@ -148,6 +148,14 @@ impl Config {
         Ok(())
     }
 
+    /// A key that our own commands may call a running service with: the first of a developer that is
+    /// given in clear, as by `X_API_KEY`.
+    #[must_use]
+    pub fn developer_key(&self) -> Option<&Secret> {
+        let developers = self.auth.api_keys.iter().filter(|key| key.role == Role::Developer);
+        developers.filter_map(|key| key.key.as_ref()).next()
+    }
+
     /// The first key whose value is of the right kind and yet wrong.
     fn first_fault(&self) -> Option<(String, String)> {
         let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers, log } = self;

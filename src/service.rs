@@ -81,7 +81,10 @@ impl Book {
 
     /// Waits until everything handed in is on disk. Requests that were cut off may still hold the
     /// writer; they get nothing in any more.
-    async fn close(self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When a thread of the writer has panicked.
+    pub async fn close(self) -> anyhow::Result<()> {
         let Self { writer, views, healthy: _, ended } = self;
         writer.end().await;
         drop((writer, views));
@@ -103,6 +106,21 @@ pub async fn run(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    run_beside(config, clock, listener, stop, |_| ()).await
+}
+
+/// As [`run`]. `beside` is shown the open book, to start work of its own on it; that work must end
+/// at `stop` and let go of its clones of the writer.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_beside(
+    config: Config,
+    clock: Clock,
+    listener: TcpListener,
+    stop: CancellationToken,
+    beside: impl FnOnce(&Book),
+) -> anyhow::Result<()> {
     let authenticator = Authenticator::new(&config.auth)?;
     let (readiness, reporters) = Readiness::starting();
     let book = {
@@ -113,6 +131,8 @@ pub async fn run(
     };
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
+
+    beside(&book);
 
     let jobs = Jobs::new(book.writer.clone(), book.views.clone(), clock.clone());
     let mut work = JoinSet::new();
@@ -222,9 +242,9 @@ async fn report_intake(
 ) {
     let mut seen = false;
     loop {
-        let consuming = status.borrow_and_update().is_consuming();
-        seen |= consuming;
-        intake.send_replace(match (consuming, seen) {
+        let status_now = *status.borrow_and_update();
+        seen |= status_now.is_consuming() || status_now.failed_before;
+        intake.send_replace(match (status_now.is_consuming(), seen) {
             (true, _) => Check::Connected,
             (false, true) => Check::Reconnecting,
             (false, false) => Check::Starting,

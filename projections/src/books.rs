@@ -44,6 +44,12 @@ impl Books {
     /// Takes one event in, and checks that the folds and the ledger say the same of everything that
     /// it moved.
     pub fn apply(&mut self, recorded: &Recorded) {
+        self.follow(recorded);
+        self.cross_check(recorded);
+    }
+
+    /// Takes one event in that has been checked before.
+    fn follow(&mut self, recorded: &Recorded) {
         let Self {
             head,
             recorded_at,
@@ -70,7 +76,6 @@ impl Books {
         if wallets.follow(recorded).is_none() {
             ledger.report(recorded.sequence, "money leaves its range".to_owned());
         }
-        self.cross_check(recorded);
     }
 
     fn cross_check(&mut self, recorded: &Recorded) {
@@ -140,10 +145,10 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Takes one event in.
+    /// Takes one event in, which the writer has checked.
     pub fn apply(&mut self, recorded: &Recorded) {
         let Self { books, usage, histories } = self;
-        books.apply(recorded);
+        books.follow(recorded);
         usage.apply(recorded);
         histories.apply(recorded);
     }

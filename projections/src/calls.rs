@@ -1,12 +1,10 @@
 //! What has been taken in, for ever: every command key with its first outcome, every call with its
 //! halves, and the halves that still wait. This is what makes a message that comes twice count once.
 
-use std::borrow::Borrow;
-
 use bincode::{Decode, Encode};
 use schemas::{
-    CallContext, CommandKey, Event, ExternalId, Fingerprint, Half, Recorded, RequestHalf,
-    ResponseHalf, Sequence, TenantId, Timestamp,
+    CallContext, CommandKey, Consumption, Event, ExternalId, Fingerprint, Half, Recorded,
+    RequestHalf, ResponseHalf, Sequence, TenantId, Timestamp,
 };
 
 use crate::collections::{Shard, Sharded};
@@ -121,7 +119,7 @@ impl WaitingHalf {
 /// Everything that has been taken in.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Calls {
-    seen: Sharded<Key, Seen, 1024>,
+    seen: Sharded<Key, Seen, 16384>,
     waiting: Sharded<Key, Waiting, 64>,
     /// The explicit key of the command whose events are being applied.
     current: Option<(Key, Fingerprint)>,
@@ -161,13 +159,16 @@ impl Calls {
         self.waiting.insert(key, Waiting { half, sequence, since, timed_out: false });
     }
 
-    fn complete(&mut self, sequence: Sequence, context: &CallContext) {
+    fn complete(&mut self, sequence: Sequence, consumption: &Consumption) {
+        let Consumption { context, waited, .. } = consumption;
         let key = Key::of_call(context.tenant, &context.request_id);
         let new = self.fingerprint;
         let seen = self.seen.get_or_insert_with(key, || Seen::new(sequence, new));
         let (old, new) = (seen.fingerprint.halves(), new.halves());
         *seen = Seen::new(sequence, Fingerprint::of_halves(new.0.or(old.0), new.1.or(old.1)));
-        self.waiting.remove(key.borrow());
+        if waited.is_some() {
+            self.waiting.remove(&key);
+        }
     }
 }
 
@@ -187,12 +188,14 @@ impl Projection for Calls {
             self.seen.insert(key, Seen::new(recorded.sequence, fingerprint));
         }
         match &recorded.event {
-            Event::RequestReceived(half) => self.wait(recorded, WaitingHalf::Request(half.clone())),
+            Event::RequestReceived(half) => {
+                self.wait(recorded, WaitingHalf::Request(half.as_ref().clone()));
+            }
             Event::ResponseReceived(half) => {
-                self.wait(recorded, WaitingHalf::Response(half.clone()));
+                self.wait(recorded, WaitingHalf::Response(half.as_ref().clone()));
             }
             Event::ConsumptionRecorded(consumption) => {
-                self.complete(recorded.sequence, &consumption.context);
+                self.complete(recorded.sequence, consumption);
             }
             Event::PairingTimedOut(timed_out) => {
                 let key = Key::of_call(timed_out.tenant, &timed_out.request_id);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bincode::{Decode, Encode};
 use schemas::{
     Event, ModelId, ModelPriced, NameKind, PriceBookPublished, PriceSheet, PriceVersion, Recorded,
-    Timestamp, builtin_sheets,
+    Timestamp, builtin_sheet,
 };
 
 use crate::projection::Projection;
@@ -43,7 +43,7 @@ impl Prices {
     /// The built-in price that a model has from its introduction on.
     #[must_use]
     pub fn builtin(model: &str) -> Option<Priced> {
-        let (_, sheet) = builtin_sheets().into_iter().find(|(name, _)| name.as_str() == model)?;
+        let sheet = builtin_sheet(model)?;
         let (effective_at, version) = (Timestamp::EPOCH, PriceVersion(0));
         Some(Priced { effective_at, version, sheet: Arc::new(sheet) })
     }

@@ -97,6 +97,9 @@ pub enum Flaw {
     /// The anchor knows this event's frame by another hash.
     #[error("the frame of this event is not the one that was acknowledged")]
     AnchorDiffers,
+    /// A checkpoint stands after an event that the log has not, or knows its frame by another hash.
+    #[error("the checkpoint after this event is not of this log")]
+    CheckpointDiffers,
     /// The anchor cannot be read.
     #[error("{0}")]
     Anchor(crate::AnchorError),

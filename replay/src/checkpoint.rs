@@ -123,6 +123,13 @@ impl Checkpoints {
         Ok(Self { directory })
     }
 
+    /// The checkpoints of a data directory that is only looked at; `None` when it has none.
+    #[must_use]
+    pub fn existing(data_directory: &Path) -> Option<Self> {
+        let directory = data_directory.join("checkpoints");
+        directory.is_dir().then_some(Self { directory })
+    }
+
     /// Begins a checkpoint of the state after the event at `mark`.
     ///
     /// # Errors
@@ -158,6 +165,18 @@ impl Checkpoints {
             }
         }
         Ok(latest)
+    }
+
+    /// Every checkpoint in ascending order, whole or not. No part is read: see
+    /// [`SavedCheckpoint::check_part`].
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
+    pub fn all(&self) -> Result<Vec<Result<SavedCheckpoint, Skipped>>, CheckpointError> {
+        let open = |(sequence, path)| {
+            open_checkpoint(sequence, path, &[]).map_err(|reason| Skipped { sequence, reason })
+        };
+        Ok(self.list()?.into_iter().map(open).collect())
     }
 
     /// Removes all but the newest `keep` checkpoints, and files that were never finished. Gives the
@@ -296,6 +315,15 @@ impl SavedCheckpoint {
         self.mark
     }
 
+    /// The digest of a part, whose bytes are read and found to have it.
+    ///
+    /// # Errors
+    /// When there is no such part of this version, when its bytes are not those that were written,
+    /// or when they cannot be read.
+    pub fn check_part(&self, name: &str, version: u32) -> Result<blake3::Hash, CheckpointError> {
+        check_part(&self.path, &self.parts, name, version)
+    }
+
     /// A part's bytes as a buffered stream.
     ///
     /// # Errors
@@ -357,23 +385,33 @@ fn open_checkpoint(
         return Err(CheckpointError::Torn);
     }
     for &(name, version) in wanted {
-        let entry = parts.iter().find(|entry| entry.name == name && entry.version == version);
-        let entry =
-            entry.ok_or_else(|| CheckpointError::NoPart { name: name.to_owned(), version })?;
-        if digest_of(&path, entry).map_err(io_error("read"))? != entry.digest {
-            return Err(CheckpointError::Digest { name: name.to_owned() });
-        }
+        check_part(&path, &parts, name, version)?;
     }
     Ok(SavedCheckpoint { mark, path, parts })
 }
 
-fn digest_of(path: &Path, entry: &PartEntry) -> io::Result<[u8; 32]> {
+fn check_part(
+    path: &Path,
+    parts: &[PartEntry],
+    name: &str,
+    version: u32,
+) -> Result<blake3::Hash, CheckpointError> {
+    let entry = parts.iter().find(|entry| entry.name == name && entry.version == version);
+    let entry = entry.ok_or_else(|| CheckpointError::NoPart { name: name.to_owned(), version })?;
+    let digest = digest_of(path, entry).map_err(io_error("read"))?;
+    if digest != entry.digest {
+        return Err(CheckpointError::Digest { name: name.to_owned() });
+    }
+    Ok(digest)
+}
+
+fn digest_of(path: &Path, entry: &PartEntry) -> io::Result<blake3::Hash> {
     let mut reader = read_part(path, entry)?;
     let mut hasher = blake3::Hasher::new();
     loop {
         let bytes = reader.fill_buf()?;
         if bytes.is_empty() {
-            return Ok(*hasher.finalize().as_bytes());
+            return Ok(hasher.finalize());
         }
         hasher.update(bytes);
         let length = bytes.len();

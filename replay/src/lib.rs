@@ -27,7 +27,9 @@ pub use frame::{
 pub use log::{AppendError, Head, Log, LogOptions};
 pub use open::{Cut, OpenError, Opened};
 pub use reader::{LogReader, ReadError, Verification};
-pub use rebuild::{RestoreError, Restored, load_checkpoint, rebuild, restore, save_checkpoint};
+pub use rebuild::{
+    RestoreError, Restored, digest, load_checkpoint, rebuild, restore, save_checkpoint,
+};
 pub use scan::{PipelinedScan, Scan};
 pub use store::{Chunk, ChunkBytes, ChunkIter, FileStore, SledStore, Store, StoreError};
 pub use verify::{Progress, VerifyReport, verify_directory, verify_reader, verify_store};

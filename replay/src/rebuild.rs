@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use projections::{PARTS, Projections};
+use projections::{PARTS, Part, Projections};
 use schemas::{Sequence, Timestamp};
 use thiserror::Error;
 
@@ -138,4 +138,15 @@ pub fn save_checkpoint(
         writer.part(part.name, part.version, |out| (part.save)(out).map_err(io::Error::other))?;
     }
     writer.finish()
+}
+
+/// The digest of a fold: that of its part in a checkpoint. Equal states have equal digests.
+///
+/// # Panics
+/// Never: a state can be encoded, and hashing does not fail.
+#[must_use]
+pub fn digest(part: &Part<'_>) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    (part.save)(&mut hasher).expect("invariant: a hasher takes everything");
+    hasher.finalize()
 }

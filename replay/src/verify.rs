@@ -1,6 +1,7 @@
 //! Checking a whole log, frame by frame and link by link. It names every problem and goes on after
 //! each; what the events mean is checked by the caller, who sees them all.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -8,6 +9,7 @@ use schemas::{Recorded, Sequence};
 use sha2::{Digest, Sha256};
 
 use crate::chain::{Chain, Flaw, Problem};
+use crate::checkpoint::Checkpoints;
 use crate::frame::{Frame, FrameError, FrameHash, Mark};
 use crate::log::Head;
 use crate::open::{OpenError, open_directory};
@@ -56,8 +58,8 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the log of a data directory that no service uses. No event is changed; the storage
-/// engine may write its own bookkeeping.
+/// Verifies the log of a data directory that no service uses, and that its checkpoints stand after
+/// events of this log. No event is changed; the storage engine may write its own bookkeeping.
 ///
 /// # Errors
 /// When there is no log, or it cannot be opened at all. A broken anchor is a problem in the report.
@@ -71,7 +73,8 @@ pub fn verify_directory(
         Err(error) => (None, Some(error)),
     };
     let (store, _lock) = open_directory(directory, CACHE_BYTES, false)?;
-    let mut report = verify_store(&store, anchor, on_records, on_progress);
+    let verifier = Verifier::new(anchor, marks_of_checkpoints(directory));
+    let mut report = verify(&store, None, verifier, on_records, on_progress);
     report.problems.extend(
         broken_anchor.map(|error| Problem { sequence: Sequence::ZERO, flaw: Flaw::Anchor(error) }),
     );
@@ -85,7 +88,8 @@ pub fn verify_reader(
     on_progress: impl FnMut(Progress),
 ) -> VerifyReport {
     let head = reader.head();
-    verify(reader.store(), Some(head.sequence), Some(head.mark()), on_records, on_progress)
+    let verifier = Verifier::new(Some(head.mark()), Vec::new());
+    verify(reader.store(), Some(head.sequence), verifier, on_records, on_progress)
 }
 
 /// Verifies all that a store holds, against the anchor if there is one.
@@ -95,17 +99,22 @@ pub fn verify_store(
     on_records: impl FnMut(&[Recorded]),
     on_progress: impl FnMut(Progress),
 ) -> VerifyReport {
-    verify(store, None, anchor, on_records, on_progress)
+    verify(store, None, Verifier::new(anchor, Vec::new()), on_records, on_progress)
+}
+
+/// Where the checkpoints stand, as far as they can be read.
+fn marks_of_checkpoints(directory: &Path) -> Vec<Mark> {
+    let all = Checkpoints::existing(directory).and_then(|checkpoints| checkpoints.all().ok());
+    all.into_iter().flatten().flatten().map(|saved| saved.mark()).collect()
 }
 
 fn verify(
     store: &dyn Store,
     to: Option<Sequence>,
-    anchor: Option<Mark>,
+    mut verifier: Verifier,
     mut on_records: impl FnMut(&[Recorded]),
     mut on_progress: impl FnMut(Progress),
 ) -> VerifyReport {
-    let mut verifier = Verifier::new(anchor);
     std::thread::scope(|scope| {
         let (sender, frames) = sync_channel(FRAMES_WAITING);
         scope.spawn(move || hash_all(store, to, &sender));
@@ -164,6 +173,8 @@ fn split_hash(bytes: &[u8]) -> (&[u8], FrameHash) {
 struct Verifier {
     chain: Chain,
     anchor: Option<Mark>,
+    /// Where checkpoints stand, in ascending order, as far as the log has not come yet.
+    checkpoints: VecDeque<Mark>,
     /// The event up to which the log has been looked at.
     last: Sequence,
     /// Whether the frame looked at last is one, so that it is known where it ends.
@@ -173,9 +184,10 @@ struct Verifier {
 }
 
 impl Verifier {
-    fn new(anchor: Option<Mark>) -> Self {
+    fn new(anchor: Option<Mark>, checkpoints: Vec<Mark>) -> Self {
         Self {
             chain: Chain::after(&Head::GENESIS),
+            checkpoints: checkpoints.into(),
             anchor: anchor.filter(|anchor| *anchor != Mark::GENESIS),
             last: Sequence::ZERO,
             last_holds: true,
@@ -228,6 +240,13 @@ impl Verifier {
         {
             self.report(anchor.sequence, Flaw::AnchorDiffers);
         }
+        while let Some(mark) = self.checkpoints.pop_front_if(|mark| mark.sequence <= last) {
+            if mark.sequence >= frame.header.first
+                && mark != (Mark { sequence: last, hash: frame.hash })
+            {
+                self.report(mark.sequence, Flaw::CheckpointDiffers);
+            }
+        }
         self.last = self.last.max(last);
         self.report.head = Some(Mark { sequence: last, hash: frame.hash });
     }
@@ -241,6 +260,11 @@ impl Verifier {
             && self.last_holds
         {
             self.report(anchor.sequence, Flaw::BehindAnchor);
+        }
+        for mark in std::mem::take(&mut self.checkpoints) {
+            if self.last_holds {
+                self.report(mark.sequence, Flaw::CheckpointDiffers);
+            }
         }
     }
 

@@ -13,21 +13,31 @@ const NANO_USD: [(&str, i128, i128); 5] = [
 
 /// The sheets of [`crate::PriceVersion`] 0, by exact model name and in the order of the names. A
 /// model that is not among them has no price.
+///
+/// # Panics
+/// Never: the built-in names are names.
 #[must_use]
-#[expect(clippy::missing_panics_doc, reason = "a test reads the whole constant table")]
 pub fn builtin_sheets() -> Vec<(Name, PriceSheet)> {
-    let sheet = |input, output| {
-        let rates = [(TokenClass::Input, input), (TokenClass::Output, output)];
-        let rates = rates.map(|(class, nano)| Rate {
-            class,
-            tier: ServiceTier::Standard,
-            above_tokens: 0,
-            per_token: nano_usd(nano),
-        });
-        PriceSheet::new(rates.to_vec()).expect("invariant: the built-in rates form a sheet")
-    };
     let named = |name| Name::try_from(name).expect("invariant: a built-in name is a name");
     NANO_USD.iter().map(|&(name, input, output)| (named(name), sheet(input, output))).collect()
+}
+
+/// The one of [`builtin_sheets`] that is of `model`.
+#[must_use]
+pub fn builtin_sheet(model: &str) -> Option<PriceSheet> {
+    let (_, input, output) = NANO_USD.iter().find(|(name, _, _)| *name == model)?;
+    Some(sheet(*input, *output))
+}
+
+fn sheet(input: i128, output: i128) -> PriceSheet {
+    let rates = [(TokenClass::Input, input), (TokenClass::Output, output)];
+    let rates = rates.map(|(class, nano)| Rate {
+        class,
+        tier: ServiceTier::Standard,
+        above_tokens: 0,
+        per_token: nano_usd(nano),
+    });
+    PriceSheet::new(rates.to_vec()).expect("invariant: the built-in rates form a sheet")
 }
 
 fn nano_usd(count: i128) -> Money {

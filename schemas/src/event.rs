@@ -29,9 +29,9 @@ pub enum Event {
     /// A price book took effect; its models were priced by the events before this one.
     PriceBookPublished(PriceBookPublished),
     /// The request half of a call arrived first and waits for its response.
-    RequestReceived(RequestHalf),
+    RequestReceived(Box<RequestHalf>),
     /// The response half of a call arrived first and waits for its request.
-    ResponseReceived(ResponseHalf),
+    ResponseReceived(Box<ResponseHalf>),
     /// A waiting half got no counterpart in time: a visible, unbilled, incomplete record.
     PairingTimedOut(PairingTimedOut),
     /// A message came again with other content; the first one stands.
@@ -39,36 +39,46 @@ pub enum Event {
     /// A call is complete: what it used, cost and drew.
     ConsumptionRecorded(Box<Consumption>),
     /// A consumption that had no price when it was recorded has one now.
-    ConsumptionRated(ConsumptionRated),
+    ConsumptionRated(Box<ConsumptionRated>),
     /// A tenant that may have been seen in messages before is known by its own name now.
     TenantRegistered(TenantRegistered),
     /// A user that may have been seen in messages before is known as a tenant's now.
     UserRegistered(UserRegistered),
 }
 
-impl Event {
-    /// The event's type as readers see it: in exports, as routing key, as SSE event name.
-    #[must_use]
-    pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::NameIntroduced(_) => "name_introduced",
-            Self::QuotaRecharged(_) => "quota_recharged",
-            Self::QuotaExpired(_) => "quota_expired",
-            Self::WalletToppedUp(_) => "wallet_topped_up",
-            Self::WalletAdjusted(_) => "wallet_adjusted",
-            Self::DrawRuleSet(_) => "draw_rule_set",
-            Self::ModelPriced(_) => "model_priced",
-            Self::PriceBookPublished(_) => "price_book_published",
-            Self::RequestReceived(_) => "request_received",
-            Self::ResponseReceived(_) => "response_received",
-            Self::PairingTimedOut(_) => "pairing_timed_out",
-            Self::ConflictObserved(_) => "conflict_observed",
-            Self::ConsumptionRecorded(_) => "consumption_recorded",
-            Self::ConsumptionRated(_) => "consumption_rated",
-            Self::TenantRegistered(_) => "tenant_registered",
-            Self::UserRegistered(_) => "user_registered",
+macro_rules! type_names {
+    ($($variant:ident => $name:literal,)+) => {
+        impl Event {
+            /// The types of all events as readers see them, in the order of the list above.
+            pub const TYPE_NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// The event's type as readers see it: in exports, as routing key, as SSE event name.
+            #[must_use]
+            pub const fn type_name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)+
+                }
+            }
         }
-    }
+    };
+}
+type_names! {
+    NameIntroduced => "name_introduced",
+    QuotaRecharged => "quota_recharged",
+    QuotaExpired => "quota_expired",
+    WalletToppedUp => "wallet_topped_up",
+    WalletAdjusted => "wallet_adjusted",
+    DrawRuleSet => "draw_rule_set",
+    ModelPriced => "model_priced",
+    PriceBookPublished => "price_book_published",
+    RequestReceived => "request_received",
+    ResponseReceived => "response_received",
+    PairingTimedOut => "pairing_timed_out",
+    ConflictObserved => "conflict_observed",
+    ConsumptionRecorded => "consumption_recorded",
+    ConsumptionRated => "consumption_rated",
+    TenantRegistered => "tenant_registered",
+    UserRegistered => "user_registered",
 }
 
 /// See [`Event::NameIntroduced`].

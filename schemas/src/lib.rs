@@ -16,7 +16,7 @@ mod time;
 mod usage;
 
 pub use amount::{Credits, Money};
-pub use builtin_prices::builtin_sheets;
+pub use builtin_prices::{builtin_sheet, builtin_sheets};
 pub use command::*;
 pub use decimal::DecimalError;
 pub use event::*;

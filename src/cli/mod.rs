@@ -1,7 +1,13 @@
 //! The command line: one file a subcommand. What a person reads goes to standard error; what a
 //! program reads goes to standard output.
 
+mod demo;
 mod logging;
+mod members;
+mod output;
+mod prices;
+mod progress;
+mod replay;
 mod serve;
 mod stop;
 
@@ -11,8 +17,9 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use thiserror::Error;
 
-use crate::config::{ConfigError, LogFormat};
+use crate::config::{ConfigError, Log, LogFormat};
 
 /// The book of record for LLM usage.
 #[derive(Debug, Parser)]
@@ -30,6 +37,23 @@ struct Cli {
 enum Command {
     /// Keep the book and serve it.
     Serve(serve::Arguments),
+    /// Check, rebuild, compare and export a log that no service uses.
+    Replay(replay::Arguments),
+    /// Publish price books.
+    Prices(prices::Arguments),
+    /// Show everything at once, with a generated company and live traffic.
+    Demo(demo::Arguments),
+}
+
+/// Arguments that contradict each other.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+impl UsageError {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
 }
 
 /// Does what the command line says. Exits with 2 when that, or the configuration, cannot be
@@ -38,16 +62,31 @@ enum Command {
 pub fn run() -> ExitCode {
     let Cli { log_format, command } = Cli::parse();
     let outcome = match command {
-        Command::Serve(arguments) => serve::run(arguments, log_format),
+        Command::Serve(arguments) => serve::run(arguments, log_format).map(|()| ExitCode::SUCCESS),
+        Command::Replay(arguments) => {
+            logging::start(&warnings(log_format)).and_then(|()| replay::run(arguments))
+        }
+        Command::Prices(arguments) => logging::start(&warnings(log_format))
+            .and_then(|()| prices::run(arguments))
+            .map(|()| ExitCode::SUCCESS),
+        Command::Demo(arguments) => demo::run(arguments, log_format).map(|()| ExitCode::SUCCESS),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        // Whoever closed the pipe has what they wanted.
+        Err(error) if error.is::<output::Closed>() => ExitCode::SUCCESS,
         Err(error) => {
             // Nothing can be done when there is nobody to tell.
             writeln!(io::stderr(), "tallybook: {error:#}").ok();
-            if error.is::<ConfigError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            let is_usage = error.is::<ConfigError>() || error.is::<UsageError>();
+            if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The log of a command whose own output is what counts.
+fn warnings(format: Option<LogFormat>) -> Log {
+    Log { filter: "warn".to_owned(), format: format.unwrap_or(LogFormat::Auto) }
 }
 
 #[cfg(test)]

@@ -103,9 +103,7 @@ pub fn decide(state: &State, envelope: &Envelope, now: Timestamp) -> Result<Deci
     };
     let actor: ActorId = naming.id(&envelope.actor);
     let header = CommandHeader { actor, key, fingerprint: envelope.fingerprint };
-    let mut all = naming.into_events();
-    all.extend(events);
-    Ok(Decision::Record(header, all))
+    Ok(Decision::Record(header, naming.introduce(events)))
 }
 
 fn decide_command(
@@ -127,7 +125,7 @@ fn decide_command(
         Command::ReceiveResponse(report) => {
             return calls::receive_response(state, report, *fingerprint, now, naming);
         }
-        Command::RechargeQuota(recharge) => vec![quota::recharge(books, recharge, naming)?],
+        Command::RechargeQuota(recharge) => vec![quota::recharge(books, recharge, now, naming)?],
         Command::TopUpWallet(top_up) => vec![money::top_up(books, top_up, naming)?],
         Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],
         Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],

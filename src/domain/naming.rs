@@ -40,8 +40,11 @@ impl<'a> Naming<'a> {
         self.names.find(name.as_str())
     }
 
-    /// The introductions, to be recorded before the events that use the numbers.
-    pub(super) fn into_events(self) -> Vec<Event> {
-        self.introductions.into_iter().map(Event::NameIntroduced).collect()
+    /// `events` with the introductions of the names that they use in front of them.
+    pub(super) fn introduce(self, events: Vec<Event>) -> Vec<Event> {
+        if self.introductions.is_empty() {
+            return events;
+        }
+        self.introductions.into_iter().map(Event::NameIntroduced).chain(events).collect()
     }
 }

@@ -1,6 +1,8 @@
 //! The state as it was: the same folds over that part of the log which concerns one tenant or user,
 //! up to a moment.
 
+use std::str::FromStr;
+
 use projections::Projection;
 use projections::collections::PostingList;
 use projections::quota::{Account, Quota};
@@ -18,6 +20,18 @@ pub enum AsOf {
     Time(Timestamp),
     /// Of everything up to this event.
     Sequence(Sequence),
+}
+
+impl FromStr for AsOf {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(sequence) = text.parse() {
+            return Ok(Self::Sequence(Sequence::new(sequence)));
+        }
+        let moment = Timestamp::parse(text);
+        moment.map(Self::Time).map_err(|_| "must be an RFC 3339 time or a sequence")
+    }
 }
 
 /// A moment of the log: what was recorded, and what time it was.

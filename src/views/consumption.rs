@@ -178,12 +178,12 @@ impl TokenConsumption {
         let draws = || draws.into_iter().flatten();
         let lots = || draws().flat_map(|draw| &draw.lots);
         let overdraft = sum(draws().map(|draw| draw.overdraft));
-        let drawn = sum(lots().map(|lot| lot.amount).chain([overdraft]));
+        let total = sum(lots().map(|lot| lot.amount).chain([overdraft]));
         Self {
             cost: charge.map(|charge| charge.cost),
             price_version: charge.map(|charge| charge.version),
             service_tier: consumption.tier,
-            quota_drawn: drawn,
+            quota_drawn: total,
             quota_lots: lots().map(|lot| DrawnLot { lot: lot.lot, amount: lot.amount }).collect(),
             quota_overdraft: overdraft,
             ..Self::bare(names, recorded, &consumption.context, consumption.timestamp)

@@ -156,7 +156,7 @@ pub(super) fn list_of(reading: &Reading, whose: Whose) -> PostingList {
     }
 }
 
-fn rating_of(recorded: Recorded) -> Option<ConsumptionRated> {
+fn rating_of(recorded: Recorded) -> Option<Box<ConsumptionRated>> {
     match recorded.event {
         Event::ConsumptionRated(rated) => Some(rated),
         _ => None,
@@ -167,14 +167,14 @@ fn rating_of(recorded: Recorded) -> Option<ConsumptionRated> {
 struct Call {
     recorded: Recorded,
     half: Option<Recorded>,
-    later: Option<ConsumptionRated>,
+    later: Option<Box<ConsumptionRated>>,
 }
 
 impl Call {
     fn consumed(&self) -> Option<Consumed<'_>> {
         match (&self.recorded.event, self.half.as_ref().map(|half| &half.event)) {
             (Event::ConsumptionRecorded(consumption), _) => {
-                Some(Consumed::Complete(consumption, self.later.as_ref()))
+                Some(Consumed::Complete(consumption, self.later.as_deref()))
             }
             (
                 Event::PairingTimedOut(PairingTimedOut { present: Half::Request, .. }),

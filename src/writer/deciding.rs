@@ -1,6 +1,5 @@
 //! The first thread: takes what has queued, decides it, and hands it on as one batch.
 
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use projections::books::Deciding;
@@ -119,7 +118,7 @@ impl Decider {
     /// Decides one command, and takes its events into the state and the batch.
     fn take(&mut self, open: &mut OpenBatch, envelope: &Envelope) -> Answer {
         open.commands = open.commands.saturating_add(1);
-        let receipt = |outcome, sequence| Ok(Receipt { outcome, sequence, batch: Arc::default() });
+        let receipt = |outcome, sequence| Ok(Receipt { outcome, sequence, batch: None });
         let decision = decide(&self.state, envelope, self.recorded_at);
         let (header, events) = match decision.map_err(SubmitError::Rejected)? {
             Decision::Record(header, events) => (header, events),

@@ -38,17 +38,18 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// The event that the command led to; of several, the last. Zero when there was nothing to do.
     pub sequence: Sequence,
-    /// The whole batch that made it durable; empty when the command was not new.
-    batch: Arc<Vec<Recorded>>,
+    /// The whole batch that made it durable, when the command was new.
+    batch: Option<Arc<Vec<Recorded>>>,
 }
 
 impl Receipt {
     /// The event at [`Self::sequence`], when this command recorded it.
     #[must_use]
     pub fn recorded(&self) -> Option<&Recorded> {
-        let first = self.batch.first()?.sequence;
+        let batch = self.batch.as_ref()?;
+        let first = batch.first()?.sequence;
         let place = self.sequence.get().checked_sub(first.get())?;
-        self.batch.get(usize::try_from(place).ok()?)
+        batch.get(usize::try_from(place).ok()?)
     }
 }
 
@@ -104,10 +105,22 @@ pub struct Started {
     pub reading: Arc<RwLock<Reading>>,
     /// The last event that readers see.
     pub head: watch::Receiver<Sequence>,
-    /// Turns false when an append has failed: the process must end then.
+    /// Turns false when an append has failed or a thread of the writer has panicked: the process
+    /// must end then.
     pub healthy: watch::Receiver<bool>,
     /// Ends when the writer has ended, after a last checkpoint.
     pub ended: JoinHandle<()>,
+}
+
+/// Says so when its thread panics.
+struct UnhealthyOnPanic(watch::Sender<bool>);
+
+impl Drop for UnhealthyOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(false);
+        }
+    }
 }
 
 impl Writer {
@@ -139,13 +152,19 @@ impl Writer {
             Arc::clone(&reading),
             checkpointing::Checkpointer::start(checkpoints)?,
             head_sender,
-            health_sender,
+            health_sender.clone(),
         );
-        let decide = std::thread::Builder::new()
-            .name("decide".to_owned())
-            .spawn(move || decider.run(jobs, &batches))?;
+        let deciding_health = UnhealthyOnPanic(health_sender.clone());
+        let storing_health = UnhealthyOnPanic(health_sender);
+        let decide = std::thread::Builder::new().name("decide".to_owned()).spawn(move || {
+            let _health = deciding_health;
+            decider.run(jobs, &batches);
+        })?;
         let ended = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            let _health = storing_health;
             storer.run(&to_store);
+            // The deciding thread may be handing over a batch, and ends once nobody takes it.
+            drop(to_store);
             if decide.join().is_err() {
                 tracing::error!("the deciding thread has panicked");
             }
@@ -178,7 +197,8 @@ impl Writer {
     /// As [`Self::submit_all`], but refuses at once when the queue is full.
     ///
     /// # Errors
-    /// When the queue is full or the writer has stopped: nothing was handed in then.
+    /// When the queue is full: nothing was handed in then. When the writer has stopped: whether
+    /// anything was recorded is known after the next start.
     pub async fn try_submit_all(
         &self,
         envelopes: Vec<Envelope>,

@@ -69,7 +69,7 @@ impl Storer {
                 self.checkpoint(head, *deciding);
             }
         }
-        self.checkpointer.finish();
+        drop(self.checkpointer);
         if let Err(error) = self.log.close() {
             tracing::error!(error = &error as &dyn std::error::Error, "could not close the log");
         }
@@ -102,7 +102,7 @@ impl Waiter {
         };
         for receipt in answers.iter_mut().flatten() {
             if receipt.outcome == Outcome::Recorded {
-                receipt.batch = Arc::clone(recorded);
+                receipt.batch = Some(Arc::clone(recorded));
             }
         }
         self

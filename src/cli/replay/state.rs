@@ -1,0 +1,178 @@
+//! Projections as rows, the same for every subcommand that prints them: figures and names as the
+//! HTTP API has them.
+
+use std::collections::BTreeMap;
+
+use projections::Projections;
+use projections::directory::Directory;
+use projections::names::Names;
+use projections::quota::Account;
+use projections::usage::Totals;
+use schemas::{Credits, Day, Money, NameId, Sequence, TenantId, Timestamp, UserId};
+
+use crate::cli::output::rows;
+
+rows! {
+    /// A user's quota.
+    QuotaRow {
+        user_id: String,
+        total_quota: Credits,
+        used_quota: Credits,
+        available_quota: Credits,
+        overdraft: Credits,
+    }
+    /// A part of a user's quota that has not expired.
+    LotRow {
+        user_id: String,
+        lot: Sequence,
+        granted: Credits,
+        remaining: Credits,
+        expiry_date: Timestamp,
+    }
+    /// A tenant's money.
+    WalletRow {
+        organization_id: String,
+        balance: Money,
+        accrued: Money,
+        available: Money,
+    }
+    /// What a tenant, or one of its users, used in a time.
+    UsageRow {
+        period: String,
+        organization_id: String,
+        user_id: String,
+        requests: u64,
+        unrated: u64,
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        total_tokens: u64,
+        cost: Money,
+    }
+}
+
+/// Over which time usage is added up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Period {
+    Always,
+    Day,
+    Month,
+}
+
+/// Whom the rows are about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Whom {
+    pub(super) tenant: Option<TenantId>,
+    pub(super) user: Option<UserId>,
+}
+
+impl Whom {
+    pub(super) fn is_tenant(self, tenant: TenantId) -> bool {
+        self.tenant.is_none_or(|wanted| wanted == tenant)
+    }
+
+    /// A user belongs to the tenant that registered it, or that it first called for.
+    pub(super) fn is_user(self, directory: &Directory, user: UserId) -> bool {
+        self.user.is_none_or(|wanted| wanted == user)
+            && (self.tenant.is_none() || self.tenant == directory.user(user).tenant)
+    }
+
+    /// The tenants to look at.
+    fn tenants(self, names: &Names) -> Vec<TenantId> {
+        let all = names.all().map(|(tenant, _)| tenant);
+        all.filter(|tenant| self.is_tenant(*tenant)).collect()
+    }
+}
+
+pub(super) fn text<Id: NameId>(names: &Names, id: Id) -> String {
+    names.text(id).to_string()
+}
+
+/// The quota of those who were ever given any or drew any.
+pub(super) fn quota(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<QuotaRow> {
+    let row = |(user, account): (UserId, &Account)| {
+        let granted = account.lots_at(moment).map(|lot| lot.granted);
+        let total = granted.fold(Credits::ZERO, |sum, lot| sum.checked_add(lot).unwrap_or(sum));
+        let available = account.available_at(moment);
+        QuotaRow {
+            user_id: text(&state.books.names, user),
+            total_quota: total,
+            used_quota: total.checked_sub(available).unwrap_or_default(),
+            available_quota: available,
+            overdraft: account.overdraft(),
+        }
+    };
+    accounts(state, whom).map(row).collect()
+}
+
+pub(super) fn lots(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<LotRow> {
+    let rows = |(user, account): (UserId, &Account)| -> Vec<LotRow> {
+        let row = |lot: &projections::quota::Lot| LotRow {
+            user_id: text(&state.books.names, user),
+            lot: lot.id,
+            granted: lot.granted,
+            remaining: lot.remaining,
+            expiry_date: lot.expires_at,
+        };
+        account.lots_at(moment).map(row).collect()
+    };
+    accounts(state, whom).flat_map(rows).collect()
+}
+
+fn accounts(state: &Projections, whom: Whom) -> impl Iterator<Item = (UserId, &Account)> {
+    let books = &state.books;
+    books.quota.accounts().filter(move |(user, account)| {
+        (account.was_given() || !account.overdraft().is_zero())
+            && whom.is_user(&books.directory, *user)
+    })
+}
+
+/// Every tenant's money.
+pub(super) fn wallets(state: &Projections, whom: Whom) -> Vec<WalletRow> {
+    let row = |tenant| {
+        let wallet = state.books.wallets.wallet(tenant);
+        WalletRow {
+            organization_id: text(&state.books.names, tenant),
+            balance: wallet.balance,
+            accrued: wallet.accrued,
+            available: wallet.available().unwrap_or_default(),
+        }
+    };
+    whom.tenants(&state.books.names).into_iter().map(row).collect()
+}
+
+/// Usage by period and tenant, or, when a user is asked for, that user's.
+pub(super) fn usage(state: &Projections, whom: Whom, period: Period) -> Vec<UsageRow> {
+    let names = &state.books.names;
+    let mut rows = Vec::new();
+    for tenant in whom.tenants(names) {
+        let mut totals = BTreeMap::<String, Totals>::new();
+        let always = (Day::from_days(i32::MIN), Day::from_days(i32::MAX));
+        for (day, used) in state.usage.days(tenant, always.0, always.1) {
+            let name = match period {
+                Period::Always => String::new(),
+                Period::Day => day.to_string(),
+                Period::Month => day.month(),
+            };
+            let used = match whom.user {
+                None => Some(&used.totals),
+                Some(user) => used.by_user.get(&user),
+            };
+            if let Some(used) = used {
+                totals.entry(name).or_default().add(used);
+            }
+        }
+        let user_id = whom.user.map(|user| text(names, user)).unwrap_or_default();
+        rows.extend(totals.into_iter().map(|(period, totals)| UsageRow {
+            period,
+            organization_id: text(names, tenant),
+            user_id: user_id.clone(),
+            requests: totals.requests,
+            unrated: totals.unrated,
+            prompt_tokens: totals.prompt_tokens,
+            completion_tokens: totals.completion_tokens,
+            total_tokens: totals.total_tokens,
+            cost: totals.cost,
+        }));
+    }
+    rows
+}

@@ -1,0 +1,174 @@
+//! The generated company: three tenants, their people, what they may use and what they have paid.
+
+use schemas::{
+    Command, Credits, DrawRule, LotSource, Money, Name, PriceMap, PublishPrices, RechargeQuota,
+    RegisterTenant, RegisterUser, SetDrawRule, Timestamp, TopUpWallet,
+};
+
+use super::random::Random;
+
+/// The public price map, as `schemas/data/README.md` describes it.
+const PRICES: &str = include_str!("../../schemas/data/model_prices_and_context_window.json");
+
+const FIRST_NAMES: [&str; 20] = [
+    "ada",
+    "alan",
+    "barbara",
+    "claude",
+    "donald",
+    "edsger",
+    "frances",
+    "grace",
+    "hedy",
+    "john",
+    "katherine",
+    "leslie",
+    "margaret",
+    "niklaus",
+    "radia",
+    "shafi",
+    "tim",
+    "tony",
+    "vint",
+    "whitfield",
+];
+const MINUTE: i64 = 60;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+/// A tenant and its people.
+pub(super) struct Tenant {
+    pub(super) id: &'static str,
+    pub(super) users: Vec<String>,
+    name: &'static str,
+    rule: DrawRule,
+    /// The least and the most that a lot of its rule's credits holds.
+    lots: (u64, u64),
+    top_up: u64,
+}
+
+/// The whole company.
+pub(super) struct Company {
+    pub(super) tenants: Vec<Tenant>,
+}
+
+impl Company {
+    /// The company of a seed.
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut tenant = |id, name, rule, lots, top_up, people| {
+            let mut users = Vec::new();
+            while users.len() < people {
+                let user = format!("{}@{id}.example", random.pick(&FIRST_NAMES));
+                if !users.contains(&user) {
+                    users.push(user);
+                }
+            }
+            Tenant { id, name, rule, lots, top_up, users }
+        };
+        Self {
+            tenants: vec![
+                tenant(
+                    "aurora-health",
+                    "Aurora Health",
+                    DrawRule::PerToken,
+                    (200_000, 3_000_000),
+                    900,
+                    16,
+                ),
+                tenant(
+                    "kestrel-freight",
+                    "Kestrel Freight",
+                    DrawRule::PerRequest,
+                    (200, 2_000),
+                    400,
+                    14,
+                ),
+                tenant("meridian-law", "Meridian Law", DrawRule::PerCost, (2, 40), 2_500, 10),
+            ],
+        }
+    }
+
+    /// Everything that makes the company known at `now`.
+    ///
+    /// # Errors
+    /// When the price map cannot be read.
+    pub(super) fn founding(&self, seed: u64, now: Timestamp) -> anyhow::Result<Vec<Command>> {
+        let mut random = Random::new(!seed);
+        let mut commands = vec![prices(now)?];
+        for tenant in &self.tenants {
+            let id = name(tenant.id);
+            commands.push(Command::RegisterTenant(RegisterTenant {
+                tenant: id.clone(),
+                display_name: name(tenant.name),
+            }));
+            commands.push(Command::SetDrawRule(SetDrawRule {
+                tenant: id.clone(),
+                rule: tenant.rule,
+                weights: Vec::new(),
+            }));
+            commands.push(Command::TopUpWallet(TopUpWallet {
+                tenant: id.clone(),
+                amount: Money::from_units(
+                    i128::from(tenant.top_up).saturating_mul(1_000_000_000_000_000_000),
+                ),
+                reference: format!("invoice {}-001", tenant.id),
+            }));
+            for user in &tenant.users {
+                commands.push(Command::RegisterUser(RegisterUser {
+                    user: name(user),
+                    tenant: id.clone(),
+                }));
+                commands.extend(grants(&mut random, tenant, user, now));
+            }
+        }
+        Ok(commands)
+    }
+}
+
+/// Two lots for everyone: one that soon expires, and one that lasts.
+fn grants(random: &mut Random, tenant: &Tenant, user: &str, now: Timestamp) -> [Command; 2] {
+    let (low, high) = tenant.lots;
+    let mut seconds = |low: i64, high: i64| {
+        let between = random.between(low.unsigned_abs(), high.unsigned_abs());
+        now.plus_seconds(i64::try_from(between).unwrap_or(DAY))
+    };
+    let expiries =
+        [("trial", seconds(3 * MINUTE, 40 * MINUTE)), ("monthly", seconds(DAY, 90 * DAY))];
+    expiries.map(|(reason, expires_at)| {
+        Command::RechargeQuota(RechargeQuota {
+            user: name(user),
+            amount: Credits::whole(random.skewed(low, high)).unwrap_or(Credits::ONE),
+            expires_at,
+            source: LotSource::Grant,
+            reason: reason.to_owned(),
+        })
+    })
+}
+
+/// The public prices, in force for longer than the demo looks back.
+fn prices(now: Timestamp) -> anyhow::Result<Command> {
+    Ok(Command::PublishPrices(PublishPrices {
+        effective_at: Some(now.plus_seconds(-60 * DAY)),
+        source: "LiteLLM's public price map".to_owned(),
+        models: PriceMap::read(PRICES)?.sheets,
+    }))
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::try_from(text).expect("invariant: generated names are names")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_one_company() {
+        let now = Timestamp::parse("2025-03-01T12:00:00Z").expect("a time");
+        let founding = |seed| Company::new(seed).founding(seed, now).expect("readable prices");
+        assert_eq!(founding(7), founding(7));
+        assert_ne!(founding(7), founding(8));
+        let users: usize = Company::new(7).tenants.iter().map(|tenant| tenant.users.len()).sum();
+        assert_eq!(users, 40);
+    }
+}

@@ -20,6 +20,8 @@ pub struct TimestampError(String);
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(0);
+    /// 0000-01-01T00:00:00Z, the earliest moment that RFC 3339 can print.
+    pub const MIN: Self = Self(-62_167_219_200_000_000);
     /// The latest moment that RFC 3339 can print.
     pub const MAX: Self = Self(253_402_300_799_999_999);
 
@@ -38,11 +40,13 @@ impl Timestamp {
     /// Reads RFC 3339; digits beyond the microsecond are cut.
     ///
     /// # Errors
-    /// When the text is not RFC 3339.
+    /// When the text is not RFC 3339, or its moment in UTC cannot be printed as such.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
         DateTime::parse_from_rfc3339(text)
             .map(|moment| Self(moment.timestamp_micros()))
-            .map_err(|_| TimestampError(text.chars().take(64).collect()))
+            .ok()
+            .filter(|moment| (Self::MIN..=Self::MAX).contains(moment))
+            .ok_or_else(|| TimestampError(text.chars().take(64).collect()))
     }
 
     /// This moment `seconds` later (earlier when negative), held at the ends of the range.
@@ -187,6 +191,10 @@ mod tests {
         );
         assert!(Timestamp::parse("2025-03-01").is_err());
         assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp::MIN.to_string(), "0000-01-01T00:00:00Z");
+        for beyond in ["9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01"] {
+            assert!(Timestamp::parse(beyond).is_err(), "{beyond}");
+        }
         assert_eq!(Timestamp::from_micros(-1).day(), Day::from_days(-1));
     }
 }

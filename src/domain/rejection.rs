@@ -39,6 +39,12 @@ pub enum Rejection {
         /// How long it may be.
         max: usize,
     },
+    /// A text with control characters, lines and tabs aside.
+    #[error("{field} must not contain control characters")]
+    ControlCharacter {
+        /// The field that gave it.
+        field: &'static str,
+    },
     /// The command is too long to be recorded.
     #[error("the command is too long to be recorded")]
     TooLong,
@@ -55,6 +61,7 @@ impl Rejection {
             Self::AmountRule { .. } => "amount_invalid",
             Self::NoPrices => "no_prices",
             Self::TextTooLong { .. } => "text_too_long",
+            Self::ControlCharacter { .. } => "control_character",
             Self::TooLong => "command_too_long",
         }
     }
@@ -67,7 +74,8 @@ impl Rejection {
             Self::CallConflict { .. } => Some("requestId"),
             Self::AmountOutOfRange { field }
             | Self::AmountRule { field, .. }
-            | Self::TextTooLong { field, .. } => Some(field),
+            | Self::TextTooLong { field, .. }
+            | Self::ControlCharacter { field } => Some(field),
             Self::NoPrices | Self::TooLong => None,
         }
     }
@@ -83,10 +91,13 @@ impl Rejection {
 /// The longest reason or reference, in bytes.
 pub(super) const TEXT_BYTES_MAX: usize = 1_000;
 
-/// Refuses a text that is too long to be kept.
+/// Refuses a text that is too long to be kept, or that would confuse who reads it.
 pub(super) fn check_text(field: &'static str, text: &str) -> Result<(), Rejection> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(Rejection::TextTooLong { field, max: TEXT_BYTES_MAX });
+    }
+    if text.chars().any(|character| character.is_control() && !matches!(character, '\n' | '\t')) {
+        return Err(Rejection::ControlCharacter { field });
     }
     Ok(())
 }

@@ -3,13 +3,16 @@
 //! the field.
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, BodyDataStream, Bytes},
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 use super::{
     AppState,
@@ -75,10 +78,14 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         )
     };
     let declared = axum::body::HttpBody::size_hint(&body).lower();
-    if usize::try_from(declared).map_or(true, |length| length > bytes_max) {
+    let declared = usize::try_from(declared).unwrap_or(usize::MAX);
+    let mut pieces = body.into_data_stream();
+    if declared > bytes_max {
+        if declared <= bytes_max.saturating_mul(2) {
+            discard(&mut pieces, bytes_max).await;
+        }
         return Err(too_large());
     }
-    let mut pieces = body.into_data_stream();
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
     while let Some(piece) = pieces.next().await {
@@ -87,6 +94,7 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         })?;
         let length = first.len().max(joined.len()).saturating_add(piece.len());
         if length > bytes_max {
+            discard(&mut pieces, bytes_max).await;
             return Err(too_large());
         }
         if joined.is_empty() && first.is_empty() {
@@ -99,6 +107,17 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
         joined.extend_from_slice(&piece);
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// Reads what is left of a body that is not much too long: a connection that is closed with bytes in
+/// it can take the answer with it.
+async fn discard(pieces: &mut BodyDataStream, bytes_max: usize) {
+    let mut length = 0_usize;
+    while length <= bytes_max
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        length = length.saturating_add(piece.len().max(1));
+    }
 }
 
 /// Reads one JSON object.
@@ -152,7 +171,9 @@ fn explain<'a, T: Deserialize<'a>>(text: &'a str, error: &serde_json::Error) -> 
     if error.to_string().starts_with("recursion limit exceeded") {
         return Problem::new(Kind::Invalid, "body_too_deep", "the body is nested too deeply");
     }
-    if error.classify() != Category::Data {
+    // A choice that is given as a number is said to be no JSON as well.
+    let is_json = || serde_json::from_str::<IgnoredAny>(text).is_ok();
+    if error.classify() != Category::Data && !is_json() {
         return Problem::new(
             Kind::Invalid,
             "body_not_json",
@@ -193,6 +214,7 @@ pub(super) fn named(path: &str, message: &str, source: ParameterSource) -> Inval
         "required" => "is missing".to_owned(),
         "unknown" => "is not known here".to_owned(),
         "duplicate" => "is given twice".to_owned(),
+        _ if message == "expected value" => "has a value of another kind".to_owned(),
         _ => reworded(message),
     };
     InvalidParameter { field: joined(path, field), rule, reason, source }

@@ -157,10 +157,13 @@ fn assemble(
 
     let recorder = observe::recorder()?;
     let telemetry = observe::Telemetry::new(&document);
+    let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
     let state = AppState(Arc::new(Shared { services, openapi, recorder }));
 
-    let guarded = guarded.route_layer(from_fn_with_state(state.clone(), auth::guard));
+    let guarded = guarded
+        .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
+        .route_layer(from_fn_with_state(state.clone(), auth::guard));
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(telemetry, observe::observe))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {

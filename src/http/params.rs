@@ -1,11 +1,21 @@
 //! Reads query strings and path parameters, strictly: unknown, repeated and ill-formed parameters
 //! are refused by name. A type that is read from a query denies unknown fields.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::{FromRequestParts, MatchedPath, path::ErrorKind, rejection::PathRejection},
+    extract::{
+        FromRequestParts, MatchedPath, Request, State, path::ErrorKind, rejection::PathRejection,
+    },
     http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
+use utoipa::openapi::{
+    OpenApi, RefOr,
+    path::{Operation, ParameterIn},
+};
 
 use super::{
     body::named,
@@ -46,6 +56,68 @@ pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
         let path = error.path().to_string();
         Problem::invalid(named(&path, &error.inner().to_string(), ParameterSource::Query))
     })
+}
+
+/// The routes that read a query string, each by its method and its path.
+#[derive(Debug, Clone)]
+pub(super) struct QueryRoutes(Arc<[(&'static str, String)]>);
+
+impl QueryRoutes {
+    /// Those that are described with a parameter in the query.
+    pub(super) fn of(described: &OpenApi) -> Self {
+        let reads_query = |operation: &Operation| {
+            let mut parameters = operation.parameters.iter().flatten();
+            parameters.any(|parameter| match parameter {
+                RefOr::T(parameter) => parameter.parameter_in == ParameterIn::Query,
+                RefOr::Ref(_) => true,
+            })
+        };
+        let routes = described.paths.paths.iter().flat_map(|(path, item)| {
+            let operations = [
+                ("GET", &item.get),
+                ("PUT", &item.put),
+                ("POST", &item.post),
+                ("DELETE", &item.delete),
+                ("PATCH", &item.patch),
+            ];
+            operations
+                .into_iter()
+                .filter(|(_, operation)| operation.as_ref().is_some_and(reads_query))
+                .map(|(method, _)| (method, path.clone()))
+        });
+        Self(routes.collect())
+    }
+
+    fn reads_query(&self, request: &Request) -> bool {
+        let method = match request.method().as_str() {
+            "HEAD" => "GET",
+            method => method,
+        };
+        let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        self.0.iter().any(|(read, route)| *read == method && route == path)
+    }
+}
+
+/// Refuses a query string where none is read: whoever sends one expects it to mean something.
+pub(super) async fn refuse_unread_query(
+    State(routes): State<QueryRoutes>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let Some((name, _)) = form_urlencoded::parse(query.as_bytes()).next() else {
+        return next.run(request).await;
+    };
+    if routes.reads_query(&request) {
+        return next.run(request).await;
+    }
+    Problem::invalid(InvalidParameter {
+        field: name.chars().take(64).collect(),
+        rule: "unknown",
+        reason: "is not known here".to_owned(),
+        source: ParameterSource::Query,
+    })
+    .into_response()
 }
 
 /// What is wrong with the percent-encoding, which readers otherwise mend in silence.

@@ -103,7 +103,8 @@ struct Probe {
     number: u32,
 }
 
-#[utoipa::path(post, path = "/probe/{number}", request_body = Probe, responses((status = 200)))]
+#[utoipa::path(post, path = "/probe/{number}", params(("number" = u32, Query)), request_body = Probe,
+    responses((status = 200)))]
 async fn probe_echo(
     params::Path(number): params::Path<u32>,
     params::Query(query): params::Query<Probe>,

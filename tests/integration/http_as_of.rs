@@ -173,9 +173,9 @@ async fn an_answer_under_load_is_the_state_of_the_event_it_names() {
         "/api/v1/consumption/history?limit=3",
     ];
     let writing = async {
-        for number in 0..60 {
+        for number in 0..40 {
             let calls: Vec<Value> =
-                (0..20).map(|place| call(&format!("w{number}-{place}"), 3, 1)).collect();
+                (0..8).map(|place| call(&format!("w{number}-{place}"), 3, 1)).collect();
             service.send("/api/v1/consumption/batch", &Value::from(calls)).await.expect(200);
         }
     };
@@ -193,7 +193,7 @@ async fn read_often(
     reads: [&'static str; 4],
 ) -> Vec<(&'static str, u64, String)> {
     let mut seen = Vec::new();
-    for number in 0..200_usize {
+    for number in 0..80_usize {
         let path = reads[number % reads.len()];
         let answer = service.read(path).await.expect(200);
         seen.push((path, answer.sequence(), answer.text));

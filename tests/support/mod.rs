@@ -21,6 +21,25 @@ pub fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("`{name}` is not set: run `tests/run`"))
 }
 
+/// How many rounds a test goes; more when it is asked for by `TALLYBOOK_TEST_ROUNDS`.
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests may ask for more")]
+pub fn rounds(usual: u64) -> u64 {
+    match std::env::var("TALLYBOOK_TEST_ROUNDS") {
+        Ok(text) => text.parse().expect("`TALLYBOOK_TEST_ROUNDS` is a number"),
+        Err(_) => usual,
+    }
+}
+
+/// The next of a series of numbers that look like chance and are the same for the same seed
+/// (`SplitMix64`).
+pub const fn chance(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// A name that no other test uses.
 pub fn unique(stem: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -1,8 +1,9 @@
 //! The service under test: the real binary, from the outside.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -20,12 +21,13 @@ pub const JWT_SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 pub struct Setup {
     arguments: Vec<String>,
     variables: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl Setup {
     /// On an empty data directory, without a broker.
     pub fn new() -> Self {
-        Self { arguments: Vec::new(), variables: Vec::new() }
+        Self { arguments: Vec::new(), variables: Vec::new(), wrapper: Vec::new() }
     }
 
     /// Standing at `moment` until [`Service::advance_clock_to`].
@@ -55,6 +57,12 @@ impl Setup {
         self
     }
 
+    /// Run by another command, such as a tracer.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Service {
         let mut service = self.begin();
@@ -73,7 +81,12 @@ impl Setup {
     fn spawn(&self, directory: &Path, port: u16) -> Child {
         let log = File::options().create(true).append(true).open(log_path(directory));
         let log = log.expect("a log file");
-        Command::new(env!("CARGO_BIN_EXE_tallybook"))
+        let mut words = self.wrapper.iter().map(String::as_str).collect::<Vec<_>>();
+        words.push(env!("CARGO_BIN_EXE_tallybook"));
+        let (first, rest) = words.split_first().expect("a command");
+        Command::new(first)
+            .args(rest)
+            .process_group(0)
             .arg("serve")
             .args(["--data-dir".as_ref(), directory.join("data").as_os_str()])
             .args(["--listen", &format!("127.0.0.1:{port}")])
@@ -105,10 +118,9 @@ pub struct Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
+        self.kill();
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(log_path(self.data.path())).unwrap_or_default();
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let tail = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
             let text = format!("--- the service's last lines\n{}\n", tail.join("\n"));
@@ -126,6 +138,11 @@ impl Service {
     /// The address of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// What it has told its operator so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(log_path(self.data.path())).unwrap_or_default()
     }
 
     /// What its callers share.
@@ -157,20 +174,39 @@ impl Service {
 
     /// Ends it as a power cut would, for the process: `SIGKILL`.
     pub fn kill(&mut self) {
-        self.process.kill().expect("killed");
-        self.process.wait().expect("ended");
+        if !matches!(self.process.try_wait(), Ok(Some(_))) {
+            signal("KILL", &format!("-{}", self.process.id()));
+            self.process.wait().expect("ended");
+        }
+    }
+
+    /// Asks it to end, without waiting.
+    pub fn ask_to_stop(&self) {
+        signal("TERM", &self.process.id().to_string());
     }
 
     /// Asks it to end, and waits until it has ended well.
     pub async fn stop(&mut self) {
-        signal("TERM", &self.process.id().to_string());
+        self.ask_to_stop();
+        let status = self.ended().await;
+        assert!(status.success(), "the service ended with {status}");
+    }
+
+    /// Tries to start it again on the same data, where it must fail: how it ended, and what it said.
+    pub async fn start_in_vain(&mut self) -> (ExitStatus, String) {
+        let before = self.log().len();
+        self.process = self.setup.spawn(self.data.path(), self.port);
+        let status = self.ended().await;
+        (status, self.log().split_off(before))
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;
-        let status = eventually("the service ends", async || match process.try_wait() {
+        eventually("the service ends", async || match process.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),
         })
-        .await;
-        assert!(status.success(), "the service ended with {status}");
+        .await
     }
 
     /// Starts it again, after [`Self::kill`] or [`Self::stop`], on the same data.

@@ -1,13 +1,18 @@
 //! Who is known: tenants and users, registered or only seen in messages; and what their consumption
 //! draws.
 
+use std::{collections::BTreeMap, fmt};
+
 use axum::extract::State;
 use projections::{books::Reading, directory::Tenant, names::Names};
 use schemas::{
     Command, Credits, DrawRule, Name, RegisterTenant, RegisterUser, Sequence, SetDrawRule,
     TenantId, Timestamp,
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -138,7 +143,36 @@ struct Rule {
     /// How many credits one unit of a model's usage draws, by model; one where it is left out.
     #[serde(default)]
     #[schema(value_type = Object)]
-    weights: std::collections::BTreeMap<Name, Credits>,
+    weights: Weights,
+}
+
+/// Weights by model, each model once.
+#[derive(Debug, Default)]
+struct Weights(BTreeMap<Name, Credits>);
+
+impl<'de> Deserialize<'de> for Weights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Weights;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of weights")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Weights, A::Error> {
+                let mut weights = BTreeMap::new();
+                while let Some((model, weight)) = members.next_entry::<Name, Credits>()? {
+                    let name = model.as_str().to_owned();
+                    if weights.insert(model, weight).is_some() {
+                        return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                    }
+                }
+                Ok(Weights(weights))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// The rules by name.
@@ -185,7 +219,7 @@ async fn set_rule(
     caller: Caller,
     key: IdempotencyKey,
     Path(tenant): Path<Name>,
-    body::Json(Rule { rule, weights }): body::Json<Rule>,
+    body::Json(Rule { rule, weights: Weights(weights) }): body::Json<Rule>,
 ) -> Result<Reply<RuleInForce>, Problem> {
     caller.require_developer()?;
     let rule = DrawRule::from(rule);

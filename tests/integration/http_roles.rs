@@ -1,0 +1,352 @@
+//! No tenant reads or changes another's data: every route that the service describes, with every
+//! kind of caller. A route that is not in the table below fails the test.
+
+use std::collections::BTreeMap;
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::support::calls::NOON;
+use crate::support::http::{Answer, call, with};
+use crate::support::service::{JWT_SECRET, Service, Setup};
+
+/// The statuses for: a developer; an administrator and a user of the tenant concerned; an
+/// administrator and a user of another tenant. The user of the tenant is the one concerned.
+type Statuses = [u16; 5];
+
+const OPEN: Statuses = [200; 5];
+const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
+const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
+const THE_USER: Statuses = [200, 200, 200, 403, 403];
+
+/// Of developers, whose success has another status.
+const fn developers(status: u16) -> Statuses {
+    [status, 403, 403, 403, 403]
+}
+
+/// What is asked of a route, and who is answered how.
+struct Expectation {
+    query: &'static str,
+    media_type: &'static str,
+    body: Value,
+    statuses: Statuses,
+}
+
+fn reads(query: &'static str, statuses: Statuses) -> Expectation {
+    Expectation { query, media_type: "application/json", body: Value::Null, statuses }
+}
+
+fn writes(body: Value, statuses: Statuses) -> Expectation {
+    Expectation { body, ..reads("", statuses) }
+}
+
+const OF_ANN: &str = "?organizationId=acme-secret&userId=ann-secret";
+const OF_ACME: &str = "?organizationId=acme-secret";
+const QUOTA_OF_ANN: &str = "?user_id=ann-secret";
+
+fn table() -> BTreeMap<&'static str, Expectation> {
+    let event = json!({
+        "specversion": "1.0", "id": "by-event", "source": "/g", "type": "llm.consumption",
+        "data": of_ann("by-event"),
+    });
+    BTreeMap::from([
+        ("GET /health", reads("", OPEN)),
+        ("GET /health/ready", reads("", OPEN)),
+        ("GET /api/v1/openapi.json", reads("", OPEN)),
+        ("GET /metrics", reads("", DEVELOPERS)),
+        ("GET /api/v1/consumption/history", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/by-assistant", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/by-user", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/by-model", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/by-project", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/real-time", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/consumption/aggregates", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/quota", reads(QUOTA_OF_ANN, THE_USER)),
+        ("GET /api/v1/quota/audit", reads(QUOTA_OF_ANN, THE_USER)),
+        ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/events", reads("", DEVELOPERS)),
+        ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/prices", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/prices/models", reads("?model=gpt-4", DEVELOPERS)),
+        ("GET /api/v1/admin/tenants", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/tenants/{tenant}", reads("", DEVELOPERS)),
+        ("POST /api/v1/consumption", writes(of_ann("by-post"), developers(201))),
+        ("POST /api/v1/consumption/batch", writes(json!([of_ann("by-batch")]), DEVELOPERS)),
+        (
+            "POST /api/v1/events",
+            Expectation {
+                media_type: "application/cloudevents+json",
+                ..writes(event, developers(202))
+            },
+        ),
+        (
+            "POST /api/v1/admin/quota/grants",
+            writes(
+                json!({"user_id": "ann-secret", "amount": 1, "expiry_date": "2025-06-01T00:00:00Z"}),
+                developers(201),
+            ),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/adjustments",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/top-ups",
+            writes(json!({"amount": 1, "reference": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/prices",
+            writes(json!({"m": {"input_cost_per_token": 1}}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/tenants",
+            writes(json!({"orgId": "acme-secret", "name": "A"}), developers(201)),
+        ),
+        (
+            "PUT /api/v1/admin/tenants/{tenant}/draw-rule",
+            writes(json!({"rule": "none"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/organization/users",
+            writes(
+                json!({"userId": "ann-secret", "organizationId": "acme-secret"}),
+                developers(201),
+            ),
+        ),
+        ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
+    ])
+}
+
+fn of_ann(id: &str) -> Value {
+    let names = json!({"organizationId": "acme-secret", "userId": "ann-secret"});
+    with(call(id, 1, 1), &names)
+}
+
+fn token_with(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).expect("a token")
+}
+
+fn token(claims: &Value) -> String {
+    token_with(Algorithm::HS256, JWT_SECRET, claims)
+}
+
+/// A token of someone with this role.
+fn holder(id: &str, role: &str, organization: &str) -> String {
+    let far = 32_503_680_000_u64;
+    token(&json!({"id": id, "role": role, "organizationId": organization, "exp": far}))
+}
+
+/// The five kinds of callers, in the order of [`Statuses`].
+fn callers() -> [String; 5] {
+    [
+        holder("root", "developer", "acme-secret"),
+        holder("chief", "tenant_admin", "acme-secret"),
+        holder("ann-secret", "tenant_user", "acme-secret"),
+        holder("other-chief", "tenant_admin", "umbrella"),
+        holder("mallory", "tenant_user", "umbrella"),
+    ]
+}
+
+/// A service with two tenants; everything of the first one is called `…-secret`.
+async fn service() -> Service {
+    let service = Setup::new().manual_clock(NOON).start().await;
+    for (id, organization, user) in [
+        ("a", "acme-secret", "ann-secret"),
+        ("b", "acme-secret", "bob-secret"),
+        ("e", "umbrella", "mallory"),
+    ] {
+        let id = if organization == "umbrella" { id.to_owned() } else { format!("{id}-secret") };
+        let names = json!({"organizationId": organization, "userId": user});
+        service.send("/api/v1/consumption", &with(call(&id, 5, 5), &names)).await.expect(201);
+        let grant = json!({"user_id": user, "amount": 9, "expiry_date": "2025-06-01T00:00:00Z", "reason": user});
+        service.send("/api/v1/admin/quota/grants", &grant).await.expect(201);
+        let path = format!("/api/v1/admin/wallets/{organization}/top-ups");
+        service.send(&path, &json!({"amount": 7, "reference": user})).await.expect(201);
+    }
+    service
+}
+
+/// All routes, as the service describes them.
+async fn described(service: &Service) -> Vec<(Method, String)> {
+    let document = service.read("/api/v1/openapi.json").await.expect(200).json();
+    let mut routes = Vec::new();
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for method in operations.as_object().expect("operations").keys() {
+            let method = method.to_uppercase();
+            if ["GET", "PUT", "POST", "DELETE", "PATCH"].contains(&&*method) {
+                routes
+                    .push((Method::from_bytes(method.as_bytes()).expect("a method"), path.clone()));
+            }
+        }
+    }
+    routes
+}
+
+fn ask(
+    service: &Service,
+    method: &Method,
+    path: &str,
+    expectation: &Expectation,
+) -> RequestBuilder {
+    let path = path.replace("{tenant}", "acme-secret");
+    let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));
+    if expectation.body.is_null() {
+        return request;
+    }
+    request.header("content-type", expectation.media_type).body(expectation.body.to_string())
+}
+
+#[tokio::test]
+async fn every_route_answers_every_role_as_the_table_says() {
+    let service = service().await;
+    let mut table = table();
+    for (method, path) in described(&service).await {
+        let route = format!("{method} {path}");
+        let expectation =
+            table.remove(&*route).unwrap_or_else(|| panic!("`{route}` is not in the table"));
+        // The developer last: what is refused is refused although nothing else is wrong.
+        for (caller, wanted) in callers().iter().zip(expectation.statuses).rev() {
+            let before = service.head().await;
+            let request = ask(&service, &method, &path, &expectation).bearer_auth(caller);
+            let answer = request.send().await.expect("an answer");
+            let status = answer.status().as_u16();
+            assert_eq!(status, wanted, "{route}");
+            if status >= 400 {
+                let text = answer.text().await.expect("a body");
+                assert!(!text.contains("secret") || path.contains("{tenant}"), "{route}: {text}");
+                assert_eq!(service.head().await, before, "{route} was recorded");
+            }
+        }
+    }
+    assert!(table.is_empty(), "no longer there: {:?}", table.keys());
+}
+
+#[tokio::test]
+async fn who_names_nobody_sees_what_is_their_own() {
+    let service = service().await;
+    for (method, path) in described(&service).await {
+        if method != Method::GET || path == "/api/v1/events/stream" || path.contains("{tenant}") {
+            continue;
+        }
+        let [_, chief, ann, other_chief, mallory] = callers();
+        for (caller, must_not_see) in
+            [(chief, "mallory"), (ann, "bob-secret"), (other_chief, "secret"), (mallory, "secret")]
+        {
+            let request = service.ask_as_nobody(Method::GET, &path).bearer_auth(caller);
+            let answer = Answer::to(request).await;
+            assert!(!answer.text.contains(must_not_see), "{path}: {}", answer.text);
+        }
+    }
+    let [_, chief, ann, ..] = callers();
+    for (caller, path, seen) in [
+        (&chief, "/api/v1/consumption/history", 2),
+        (&ann, "/api/v1/consumption/history", 1),
+        (&chief, "/api/v1/consumption/by-user", 2),
+        (&ann, "/api/v1/consumption/by-user", 1),
+        (&chief, "/api/v1/organization/users", 2),
+    ] {
+        let request = service.ask_as_nobody(Method::GET, path).bearer_auth(caller);
+        let answer = Answer::to(request).await.expect(200);
+        assert_eq!(answer.json().as_array().map(Vec::len), Some(seen), "{path}: {}", answer.text);
+    }
+    // Neither by naming another user of the same tenant, nor by having no tenant at all.
+    for (claims, path) in [
+        (json!({"id": "ann-secret"}), "/api/v1/consumption/history?userId=bob-secret"),
+        (json!({"id": "ann-secret"}), "/api/v1/consumption/history?organizationId=acme-secret"),
+        (json!({"id": "ann-secret"}), "/api/v1/quota?user_id=bob-secret"),
+        (json!({"id": "ann-secret"}), "/api/v1/quota/audit?user_id=nobody"),
+        (
+            json!({"id": "x", "role": "tenant_admin", "organizationId": "umbrella"}),
+            "/api/v1/quota?user_id=nobody",
+        ),
+        (
+            json!({"id": "x", "role": "tenant_admin", "organizationId": "umbrella"}),
+            "/api/v1/consumption/by-user?userId=mallory&organizationId=acme-secret",
+        ),
+    ] {
+        let request = service.ask_as_nobody(Method::GET, path).bearer_auth(token(&claims));
+        Answer::to(request).await.expect(403);
+    }
+    let admin = json!({"id": "x", "role": "tenant_admin", "organizationId": "umbrella"});
+    let path = "/api/v1/consumption/history?userId=ann-secret";
+    let request = service.ask_as_nobody(Method::GET, path).bearer_auth(token(&admin));
+    assert_eq!(Answer::to(request).await.expect(200).text, "[]");
+}
+
+/// Credentials that stand for nobody.
+fn impostors() -> Vec<(&'static str, Vec<(&'static str, String)>)> {
+    let good = json!({"id": "root", "role": "developer"});
+    let valid = token(&good);
+    let parts: Vec<&str> = valid.split('.').collect();
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+    let bearer = |token: String| vec![("authorization", format!("Bearer {token}"))];
+    let of = |claims: Value| bearer(token(&claims));
+    vec![
+        ("nothing", vec![]),
+        ("an unknown key", vec![("x-api-key", "guessed".to_owned())]),
+        ("an empty key", vec![("x-api-key", String::new())]),
+        (
+            "an unknown key beside a good token",
+            vec![("x-api-key", "guessed".to_owned()), ("authorization", format!("Bearer {valid}"))],
+        ),
+        ("garbage", bearer("x.y.z".to_owned())),
+        ("no token", bearer(String::new())),
+        ("another scheme", vec![("authorization", "Basic cm9vdDpyb290".to_owned())]),
+        ("a token without signature", bearer(format!("{}.{}.", parts[0], parts[1]))),
+        ("no algorithm", bearer(format!("{none}.{}.", parts[1]))),
+        ("no algorithm, but a signature", bearer(format!("{none}.{}.{}", parts[1], parts[2]))),
+        ("a token cut short", bearer(valid[..valid.len() - 2].to_owned())),
+        (
+            "another's signature",
+            bearer(token_with(Algorithm::HS256, "another-secret-of-thirty-two-bytes!", &good)),
+        ),
+        ("another algorithm", bearer(token_with(Algorithm::HS512, JWT_SECRET, &good))),
+        ("an expired token", of(json!({"id": "root", "role": "developer", "exp": 1_700_000_000}))),
+        (
+            "a token of the future",
+            of(json!({"id": "root", "role": "developer", "nbf": 32_503_680_000_u64})),
+        ),
+        ("a role that is none", of(json!({"id": "root", "role": "root"}))),
+        ("a role that is no text", of(json!({"id": "root", "role": ["developer"]}))),
+        ("nobody", of(json!({"role": "developer"}))),
+        ("a number", of(json!({"id": 7, "role": "developer"}))),
+        ("a control character", of(json!({"id": "ro\u{0}ot", "role": "developer"}))),
+        ("an administrator of nothing", of(json!({"id": "root", "role": "tenant_admin"}))),
+    ]
+}
+
+#[tokio::test]
+async fn nobody_passes_without_good_credentials() {
+    let service = service().await;
+    let (head, table) = (service.head().await, table());
+    for (method, path) in described(&service).await {
+        let expectation = &table[&*format!("{method} {path}")];
+        let is_open = expectation.statuses == OPEN;
+        for (what, headers) in impostors() {
+            let mut request = ask(&service, &method, &path, expectation);
+            for (name, value) in &headers {
+                request = request.header(*name, value);
+            }
+            let answer = Answer::to(request).await;
+            let wanted = if is_open { 200 } else { 401 };
+            assert_eq!(answer.status, wanted, "{method} {path} with {what}: {}", answer.text);
+            if !is_open {
+                assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");
+                assert_eq!(answer.header("content-type"), "application/problem+json");
+                assert!(!answer.text.contains(JWT_SECRET), "{what}");
+            }
+        }
+    }
+    assert_eq!(service.head().await, head);
+    for path in ["/docs", "/docs/init.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js"] {
+        let request = service.ask_as_nobody(Method::GET, path);
+        assert_eq!(Answer::to(request).await.status, 200, "{path}");
+    }
+    let nowhere = service.ask_as_nobody(Method::GET, "/api/v1/nothing");
+    Answer::to(nowhere).await.expect(404);
+}

@@ -79,12 +79,14 @@ impl Book {
         Ok(Self { writer, views: Views::new(reading, reader, head), healthy, ended })
     }
 
-    /// Waits until everything handed in is on disk. All clones of the writer must be gone.
+    /// Waits until everything handed in is on disk. Requests that were cut off may still hold the
+    /// writer; they get nothing in any more.
     ///
     /// # Errors
     /// When a thread of the writer has panicked.
     pub async fn close(self) -> anyhow::Result<()> {
         let Self { writer, views, healthy: _, ended } = self;
+        writer.end().await;
         drop((writer, views));
         let ended = tokio::task::spawn_blocking(move || ended.join()).await;
         match ended.context("cannot wait for the writer")? {
@@ -169,8 +171,9 @@ pub async fn run_beside(
         writer: book.writer.clone(),
         views: book.views.clone(),
         jobs,
+        stop: stop.clone(),
     };
-    let served = http::serve(listener, services, stop.clone()).await;
+    let served = http::serve(listener, services).await;
     stop.cancel();
     while let Some(ended) = work.join_next().await {
         if let Err(error) = ended {
@@ -239,9 +242,9 @@ async fn report_intake(
 ) {
     let mut seen = false;
     loop {
-        let consuming = status.borrow_and_update().is_consuming();
-        seen |= consuming;
-        intake.send_replace(match (consuming, seen) {
+        let status_now = *status.borrow_and_update();
+        seen |= status_now.is_consuming() || status_now.failed_before;
+        intake.send_replace(match (status_now.is_consuming(), seen) {
             (true, _) => Check::Connected,
             (false, true) => Check::Reconnecting,
             (false, false) => Check::Starting,

@@ -187,9 +187,11 @@ impl Projection for Calls {
             self.seen.insert(key, Seen::new(recorded.sequence, fingerprint));
         }
         match &recorded.event {
-            Event::RequestReceived(half) => self.wait(recorded, WaitingHalf::Request(half.clone())),
+            Event::RequestReceived(half) => {
+                self.wait(recorded, WaitingHalf::Request(half.as_ref().clone()));
+            }
             Event::ResponseReceived(half) => {
-                self.wait(recorded, WaitingHalf::Response(half.clone()));
+                self.wait(recorded, WaitingHalf::Response(half.as_ref().clone()));
             }
             Event::ConsumptionRecorded(consumption) => {
                 self.complete(recorded.sequence, &consumption.context);

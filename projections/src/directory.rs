@@ -55,7 +55,11 @@ impl Directory {
         }
     }
 
+    /// Who is with the tenant already keeps the place among its users.
     fn join(&mut self, user: UserId, tenant: TenantId) {
+        if self.user(user).tenant == Some(tenant) {
+            return;
+        }
         if let Some(left) = self.users.get_mut(user.number()).tenant.replace(tenant) {
             self.tenants.get_mut(left.number()).users.retain(|member| *member != user);
         }
@@ -65,7 +69,7 @@ impl Directory {
 
 impl Projection for Directory {
     const NAME: &'static str = "directory";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
@@ -88,5 +92,29 @@ impl Projection for Directory {
             Event::ConsumptionRecorded(consumption) => self.saw(&consumption.context),
             _ => (),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{Sequence, UserRegistered};
+
+    use super::*;
+
+    #[test]
+    fn a_tenants_users_stand_in_the_order_in_which_they_became_known() {
+        let mut directory = Directory::default();
+        for (user, tenant) in [(0, 0), (1, 0), (0, 0), (2, 0), (1, 1)] {
+            let (user, tenant) = (UserId(user), TenantId(tenant));
+            directory.apply(&Recorded {
+                sequence: Sequence::new(1),
+                recorded_at: Timestamp::EPOCH,
+                cause: Sequence::new(1),
+                command: None,
+                event: Event::UserRegistered(UserRegistered { user, tenant }),
+            });
+        }
+        assert_eq!(directory.tenant(TenantId(0)).users, [UserId(0), UserId(2)]);
+        assert_eq!(directory.tenant(TenantId(1)).users, [UserId(1)]);
     }
 }

@@ -23,6 +23,9 @@ pub struct Lot {
     pub source: LotSource,
 }
 
+/// The most lots that one draw is spread over.
+pub const LOTS_A_DRAW_MAX: usize = 256;
+
 /// One user's quota.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Account {
@@ -72,12 +75,14 @@ impl Account {
     }
 
     /// Which lots `amount` would be drawn from at `now`, soonest expiry first, then oldest; what
-    /// they do not cover is the overdraft.
+    /// they do not cover is the overdraft. So is what lies beyond the first [`LOTS_A_DRAW_MAX`] lots,
+    /// so that every draw fits into an event: the later lots keep what is owed.
     #[must_use]
     pub fn plan_draw(&self, amount: Credits, now: Timestamp, rule_version: u32) -> Draw {
         let mut left = amount;
         let mut lots = Vec::new();
-        for lot in self.lots_at(now).filter(|lot| lot.remaining.is_positive()) {
+        for lot in self.lots_at(now).filter(|lot| lot.remaining.is_positive()).take(LOTS_A_DRAW_MAX)
+        {
             let part = left.min(lot.remaining);
             if !part.is_positive() {
                 break;

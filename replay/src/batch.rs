@@ -76,7 +76,7 @@ impl BatchEncoder {
         cause: Sequence,
     ) -> Result<(), CodecError> {
         let offset = self.payload.len();
-        Record { command, event: event.clone() }.encode_to(&mut self.payload)?;
+        Record::encode_parts(command, event, &mut self.payload)?;
         let chunk_offset = self.chunks.last().map(|chunk| chunk.offset);
         let full =
             chunk_offset.is_none_or(|start| self.payload.len().saturating_sub(start) > CHUNK_BYTES);

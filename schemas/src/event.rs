@@ -29,9 +29,9 @@ pub enum Event {
     /// A price book took effect; its models were priced by the events before this one.
     PriceBookPublished(PriceBookPublished),
     /// The request half of a call arrived first and waits for its response.
-    RequestReceived(RequestHalf),
+    RequestReceived(Box<RequestHalf>),
     /// The response half of a call arrived first and waits for its request.
-    ResponseReceived(ResponseHalf),
+    ResponseReceived(Box<ResponseHalf>),
     /// A waiting half got no counterpart in time: a visible, unbilled, incomplete record.
     PairingTimedOut(PairingTimedOut),
     /// A message came again with other content; the first one stands.
@@ -39,7 +39,7 @@ pub enum Event {
     /// A call is complete: what it used, cost and drew.
     ConsumptionRecorded(Box<Consumption>),
     /// A consumption that had no price when it was recorded has one now.
-    ConsumptionRated(ConsumptionRated),
+    ConsumptionRated(Box<ConsumptionRated>),
     /// A tenant that may have been seen in messages before is known by its own name now.
     TenantRegistered(TenantRegistered),
     /// A user that may have been seen in messages before is known as a tenant's now.

@@ -4,7 +4,10 @@
 
 use std::fmt;
 
+use bincode::enc::Encoder;
+use bincode::error::EncodeError;
 use bincode::{Decode, Encode};
+use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
@@ -160,10 +163,11 @@ fn check_text(text: &str) -> Result<(), NameError> {
     }
 }
 
-/// A checked name: 1 to 256 bytes of UTF-8 without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize)]
+/// A checked name: 1 to 256 bytes of UTF-8 without control characters. Short ones, which most are,
+/// take no memory of their own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct Name(String);
+pub struct Name(CompactString);
 
 impl Name {
     /// The longest name, in bytes.
@@ -176,20 +180,20 @@ impl Name {
     }
 }
 
-impl TryFrom<String> for Name {
-    type Error = NameError;
-
-    fn try_from(text: String) -> Result<Self, NameError> {
-        check_text(&text)?;
-        Ok(Self(text))
-    }
-}
-
 impl TryFrom<&str> for Name {
     type Error = NameError;
 
     fn try_from(text: &str) -> Result<Self, NameError> {
-        Self::try_from(text.to_owned())
+        check_text(text)?;
+        Ok(Self(CompactString::new(text)))
+    }
+}
+
+impl TryFrom<String> for Name {
+    type Error = NameError;
+
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::try_from(text.as_str())
     }
 }
 
@@ -199,9 +203,17 @@ impl fmt::Display for Name {
     }
 }
 
+/// As a text.
+impl Encode for Name {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_str().encode(encoder)
+    }
+}
+
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::try_from(String::deserialize(deserializer)?).map_err(de::Error::custom)
+        Self::try_from(CompactString::deserialize(deserializer)?.as_str())
+            .map_err(de::Error::custom)
     }
 }
 

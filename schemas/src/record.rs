@@ -53,7 +53,7 @@ impl Fingerprint {
 }
 
 /// One event as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Decode)]
 pub struct Record {
     /// Present on the first event of a command.
     pub command: Option<CommandHeader>,
@@ -100,14 +100,19 @@ type Layout = Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>>;
 const LAYOUT: Layout = bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
 
 impl Record {
-    /// Appends the record's bytes to `buffer`.
+    /// Appends the bytes of a record of these parts to `buffer`.
     ///
     /// # Errors
     /// When it is too long; `buffer` is then as before.
-    pub fn encode_to(&self, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+    pub fn encode_parts(
+        command: Option<CommandHeader>,
+        event: &Event,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), CodecError> {
         let before = buffer.len();
         let mut writer = Appender(buffer);
-        let outcome = bincode::encode_into_writer(self, &mut writer, LAYOUT);
+        // A tuple has the bytes of a struct of the same fields.
+        let outcome = bincode::encode_into_writer((command, event), &mut writer, LAYOUT);
         let bytes = buffer.len().saturating_sub(before);
         let refused = match outcome {
             Err(error) => CodecError::Encode(error),

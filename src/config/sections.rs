@@ -249,18 +249,11 @@ pub struct Limits {
     pub batch_items_max: usize,
     /// Commands that may wait for the writer before callers are told to come back.
     pub queue_commands_max: usize,
-    /// How far ahead of the clock a reported moment may lie.
-    pub timestamp_ahead_seconds_max: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            body_bytes_max: 16 << 20,
-            batch_items_max: 10_000,
-            queue_commands_max: 16_384,
-            timestamp_ahead_seconds_max: 300,
-        }
+        Self { body_bytes_max: 16 << 20, batch_items_max: 10_000, queue_commands_max: 16_384 }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn receive_request(
     }
     let half = RequestHalf { context: context(&report.call, naming), details: report.details };
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
-        None => Event::RequestReceived(half),
+        None => Event::RequestReceived(Box::new(half)),
         Some((_, Some(Waiting { half: WaitingHalf::Response(response), sequence, .. }))) => {
             // A model that the response named was introduced by it, with its built-in price.
             let new_model = report.call.model.as_ref().filter(|_| response.context.model.is_none());
@@ -75,7 +75,7 @@ pub(super) fn receive_response(
     }
     let half = response_half(report, naming);
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
-        None => Event::ResponseReceived(half),
+        None => Event::ResponseReceived(Box::new(half)),
         Some((_, Some(waiting))) => {
             let call = Call::of_response(half, None, Some(waiting));
             consumption(&state.deciding.books, call, report.call.model.as_ref(), now)?

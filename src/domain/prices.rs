@@ -72,13 +72,13 @@ pub(super) fn rate_backlog(books: &Books, backlog: &[UnratedUsage], now: Timesta
         let Some(drawn) = drawn else { continue };
         accrued_by.insert(tenant, accrued);
         let goes_by_cost = rule.rule == DrawRule::PerCost;
-        events.push(Event::ConsumptionRated(ConsumptionRated {
+        events.push(Event::ConsumptionRated(Box::new(ConsumptionRated {
             consumption: usage.consumption,
             context: usage.context.clone(),
             timestamp: usage.timestamp,
             charge,
             draw: drawn,
-        }));
+        })));
         if goes_by_cost {
             // The next draw must see this one: one rating a command where quota is drawn.
             break;

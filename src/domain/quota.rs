@@ -2,16 +2,19 @@
 
 use projections::books::Books;
 use schemas::{
-    Credits, DrawRuleSet, Event, QuotaRecharged, RechargeQuota, SetDrawRule, TenantId, UserId,
+    Credits, DrawRuleSet, Event, QuotaRecharged, RechargeQuota, SetDrawRule, TenantId, Timestamp,
+    UserId,
 };
 
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};
 
-/// A new lot. What the user drew beyond earlier lots is paid from it first.
+/// A new lot. What the user drew beyond earlier lots is paid from it first, unless it is worth
+/// nothing from the start.
 pub(super) fn recharge(
     books: &Books,
     recharge: &RechargeQuota,
+    now: Timestamp,
     naming: &mut Naming<'_>,
 ) -> Result<Event, Rejection> {
     if !recharge.amount.is_positive() {
@@ -26,7 +29,11 @@ pub(super) fn recharge(
     Ok(Event::QuotaRecharged(QuotaRecharged {
         user,
         amount: recharge.amount,
-        overdraft_paid: account.overdraft().min(recharge.amount),
+        overdraft_paid: if recharge.expires_at > now {
+            account.overdraft().min(recharge.amount)
+        } else {
+            Credits::ZERO
+        },
         expires_at: recharge.expires_at,
         source: recharge.source,
         reason: recharge.reason.clone(),

@@ -65,7 +65,7 @@ async fn wallet(
 ) -> Result<Reply<Wallet>, Problem> {
     let (name, tenant) = subject(&state, &caller, query.organization_id)?;
     let point = point(&state, query.as_of)?;
-    let wallet = if point.is_now {
+    let (sequence, wallet) = if point.is_now {
         state.views().wallet_at(tenant, &point)?
     } else {
         let views = state.views().clone();
@@ -74,7 +74,7 @@ async fn wallet(
     let available =
         wallet.available().ok_or_else(|| Problem::internal(&"a wallet beyond the range"))?;
     Ok(Reply::read(
-        point.sequence,
+        sequence,
         Wallet {
             balance: wallet.balance,
             accrued: wallet.accrued,

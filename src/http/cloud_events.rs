@@ -32,7 +32,8 @@ struct Accepted {
 
 /// Takes usage in as CloudEvents: `llm.consumption`, `llm.request` or `llm.response`.
 ///
-/// A batch with a faulty event is refused as a whole, naming the place.
+/// A batch with a faulty event is refused as a whole, naming the place. An event that contradicts
+/// what is on record is refused when it comes alone, and marked in the outcome of a batch.
 #[utoipa::path(post, path = "/api/v1/events", tag = "events",
     request_body(content(
         (Object = "application/cloudevents+json"),
@@ -61,6 +62,9 @@ async fn ingest(
     let envelopes =
         commands.into_iter().map(|command| Envelope::new(caller.actor.clone(), command)).collect();
     let answers = state.writer().try_submit_all(envelopes).await?;
+    if !is_batch && let [Err(refused)] = answers.as_slice() {
+        return Err(refused.clone().into());
+    }
     let results = ids
         .into_iter()
         .zip(answers)

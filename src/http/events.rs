@@ -14,6 +14,7 @@ use futures_util::Stream;
 use schemas::Sequence;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -77,8 +78,13 @@ async fn events(
     }
     let after = Sequence::new(query.cursor.or(query.after).unwrap_or(0));
     let views = state.views().clone();
-    let head = views.head();
-    let events = reading(move || views.events(after, limit)).await?;
+    let (head, events) = reading(move || {
+        let head = views.head();
+        views
+            .events(after, limit.min(head.get().saturating_sub(after.get())))
+            .map(|page| (head, page))
+    })
+    .await?;
     let next = events.last().map_or(after, |event| event.sequence);
     Ok(Reply::read(head, EventPage { events, next, has_more: next < head }))
 }
@@ -114,8 +120,13 @@ async fn stream(
     };
     let views = state.views().clone();
     let after = last.or(query.after).map_or_else(|| views.head(), Sequence::new);
-    let follower =
-        Follower { head: views.watch_head(), views, after, page: Vec::new().into_iter() };
+    let follower = Follower {
+        head: views.watch_head(),
+        views,
+        after,
+        page: Vec::new().into_iter(),
+        stop: state.stop().clone(),
+    };
     let events = futures_util::stream::unfold(follower, Follower::next);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
@@ -126,6 +137,7 @@ struct Follower {
     head: watch::Receiver<Sequence>,
     after: Sequence,
     page: std::vec::IntoIter<EventView>,
+    stop: CancellationToken,
 }
 
 impl Follower {
@@ -147,7 +159,11 @@ impl Follower {
                 };
             }
             let after = self.after;
-            self.head.wait_for(|head| *head > after).await.ok()?;
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                reached = self.head.wait_for(|head| *head > after) => drop(reached.ok()?),
+            }
             let views = self.views.clone();
             self.page = reading(move || views.events(after, PAGE_MAX)).await.ok()?.into_iter();
         }

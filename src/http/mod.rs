@@ -57,6 +57,8 @@ pub struct Services {
     pub views: Views,
     /// What falls due.
     pub jobs: Jobs,
+    /// Ends the service, and with it the answers that would go on for ever.
+    pub stop: CancellationToken,
 }
 
 /// [`Services`], and what HTTP itself keeps. Cheap to clone: every request does.
@@ -96,6 +98,10 @@ impl AppState {
 
     fn jobs(&self) -> &Jobs {
         &self.0.services.jobs
+    }
+
+    fn stop(&self) -> &CancellationToken {
+        &self.0.services.stop
     }
 
     fn openapi(&self) -> Bytes {
@@ -181,15 +187,12 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
-/// Serves until `stop`, then ends the open requests.
+/// Serves until the services are to stop, then ends the open requests.
 ///
 /// # Errors
 /// When the metrics of the process cannot be recorded.
-pub async fn serve(
-    listener: TcpListener,
-    services: Services,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+pub async fn serve(listener: TcpListener, services: Services) -> anyhow::Result<()> {
+    let stop = services.stop.clone();
     let upkeep = tokio::spawn(observe::keep_up(observe::recorder()?));
     let served = serve_router(listener, router(services)?, stop).await;
     upkeep.abort();

@@ -85,8 +85,8 @@ async fn quota(
 ) -> Result<Reply<Balance>, Problem> {
     let (name, user) = subject(&state, &caller, query.user_id)?;
     let point = point(&state, query.as_of)?;
-    let account = match user {
-        None => projections::quota::Account::default(),
+    let (sequence, account) = match user {
+        None => (point.sequence, projections::quota::Account::default()),
         Some(user) if point.is_now => state.views().quota_at(user, &point)?,
         Some(user) => {
             let views = state.views().clone();
@@ -111,7 +111,7 @@ async fn quota(
         overdraft: account.overdraft(),
         user_id: name.as_str().to_owned(),
     };
-    Ok(Reply::read(point.sequence, balance))
+    Ok(Reply::read(sequence, balance))
 }
 
 /// Whose movements, and which.

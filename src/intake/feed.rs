@@ -70,6 +70,7 @@ impl<N: Fn() -> Timestamp> Feed<N> {
                 pauses = broker::pauses();
             }
             let Err(error) = outcome else { continue };
+            self.status.send_modify(|status| status.failed_before = true);
             let pause = broker::next_pause(&mut pauses);
             tracing::warn!(queue, %error, ?pause, "the intake lost its session and begins anew");
             metrics::counter!("intake_sessions_lost_total", "queue" => queue.clone()).increment(1);

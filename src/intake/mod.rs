@@ -40,6 +40,9 @@ pub struct IntakeStatus {
     pub requests: bool,
     /// The queue of response halves is being consumed.
     pub responses: bool,
+    /// An attempt to consume has failed since the start: whether messages come in is up to the
+    /// broker now.
+    pub failed_before: bool,
 }
 
 impl IntakeStatus {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemas::{ExternalId, Name, RequestType, ServiceTier, Timestamp, Usage};
-use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, Visitor};
 use serde_json::value::RawValue;
 
 /// What a field holds; nothing when it is `null` or an empty text.
@@ -47,13 +47,10 @@ impl FromText for String {
 
 impl FromText for ServiceTier {
     fn from_text(text: &str) -> Result<Self, String> {
-        match text {
-            "standard" | "default" | "auto" => Ok(Self::Standard),
-            "priority" => Ok(Self::Priority),
-            "flex" => Ok(Self::Flex),
-            "batch" | "batches" => Ok(Self::Batch),
-            _ => Err("must be one of `standard`, `priority`, `flex`, `batch`".to_owned()),
-        }
+        Self::deserialize(text.into_deserializer()).map_err(|_: de::value::Error| {
+            "must be one of `standard`, `priority`, `flex`, `batch`, `balanced`, `ultrafast`"
+                .to_owned()
+        })
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Point {
     pub sequence: Sequence,
     /// What has expired is judged by this time.
     pub moment: Timestamp,
-    /// Whether it is the present, so that the folds can be read as they are.
+    /// Whether it is the present, so that the folds can be read as they are; they may have gone on
+    /// by then, and say how far.
     pub is_now: bool,
 }
 
@@ -84,29 +85,33 @@ impl Views {
         }
     }
 
-    /// A user's quota at a point.
+    /// A user's quota at a point, and the event that it reflects.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn quota_at(&self, user: UserId, point: &Point) -> Result<Account, ReadError> {
+    pub fn quota_at(&self, user: UserId, point: &Point) -> Result<(Sequence, Account), ReadError> {
         if point.is_now {
-            return Ok(self.look(|reading| reading.books.quota.account(user).clone()));
+            return Ok(self.look_now(|reading| reading.books.quota.account(user).clone()));
         }
         let [quota, calls] = self.look(|reading| {
             [reading.histories.user_quota(user).clone(), reading.histories.user_calls(user).clone()]
         });
         let mut fold = Quota::default();
         self.follow(&[&quota, &calls], point.sequence, |recorded| fold.apply(recorded))?;
-        Ok(fold.account(user).clone())
+        Ok((point.sequence, fold.account(user).clone()))
     }
 
-    /// A tenant's money at a point.
+    /// A tenant's money at a point, and the event that it reflects.
     ///
     /// # Errors
     /// When the log cannot be read.
-    pub fn wallet_at(&self, tenant: TenantId, point: &Point) -> Result<Wallet, ReadError> {
+    pub fn wallet_at(
+        &self,
+        tenant: TenantId,
+        point: &Point,
+    ) -> Result<(Sequence, Wallet), ReadError> {
         if point.is_now {
-            return Ok(self.look(|reading| *reading.books.wallets.wallet(tenant)));
+            return Ok(self.look_now(|reading| *reading.books.wallets.wallet(tenant)));
         }
         let [money, calls] = self.look(|reading| {
             let histories = &reading.histories;
@@ -114,7 +119,7 @@ impl Views {
         });
         let mut fold = Wallets::default();
         self.follow(&[&money, &calls], point.sequence, |recorded| fold.apply(recorded))?;
-        Ok(*fold.wallet(tenant))
+        Ok((point.sequence, *fold.wallet(tenant)))
     }
 
     /// Reads the events of several lists in the order of the log.

@@ -2,7 +2,7 @@
 
 use projections::names::Names;
 use schemas::{
-    CallContext, Charge, Consumption, Credits, Draw, ExternalId, Money, PriceVersion, Recorded,
+    CallContext, Consumption, ConsumptionRated, Credits, ExternalId, Money, PriceVersion, Recorded,
     RequestDetails, RequestHalf, RequestType, ResponseDetails, ResponseHalf, Sequence, ServiceTier,
     Timestamp, Usage, UsageOrigin,
 };
@@ -127,8 +127,8 @@ pub struct DrawnLot {
 /// What is on record of a call, in whichever state.
 #[derive(Debug, Clone, Copy)]
 pub enum Consumed<'a> {
-    /// Complete; with the charge that came later, if one did.
-    Complete(&'a Consumption, Option<Charge>),
+    /// Complete; with the rating that came later, if one did.
+    Complete(&'a Consumption, Option<&'a ConsumptionRated>),
     /// Timed out without a response.
     RequestOnly(&'a RequestHalf),
     /// Timed out without a request.
@@ -170,24 +170,22 @@ impl TokenConsumption {
         names: &Names,
         recorded: &Recorded,
         consumption: &Consumption,
-        later: Option<Charge>,
+        later: Option<&ConsumptionRated>,
     ) -> Self {
-        let charge = consumption.charge.or(later);
-        let Draw { rule_version: _, lots, overdraft } = &consumption.draw;
-        let drawn = lots
-            .iter()
-            .try_fold(*overdraft, |sum, lot| sum.checked_add(lot.amount))
-            .unwrap_or_default();
+        let charge = consumption.charge.or(later.map(|rated| rated.charge));
+        // What goes by cost is drawn when the cost is known.
+        let draws = [Some(&consumption.draw), later.map(|rated| &rated.draw)];
+        let draws = || draws.into_iter().flatten();
+        let lots = || draws().flat_map(|draw| &draw.lots);
+        let overdraft = sum(draws().map(|draw| draw.overdraft));
+        let total = sum(lots().map(|lot| lot.amount).chain([overdraft]));
         Self {
             cost: charge.map(|charge| charge.cost),
             price_version: charge.map(|charge| charge.version),
             service_tier: consumption.tier,
-            quota_drawn: drawn,
-            quota_lots: lots
-                .iter()
-                .map(|lot| DrawnLot { lot: lot.lot, amount: lot.amount })
-                .collect(),
-            quota_overdraft: *overdraft,
+            quota_drawn: total,
+            quota_lots: lots().map(|lot| DrawnLot { lot: lot.lot, amount: lot.amount }).collect(),
+            quota_overdraft: overdraft,
             ..Self::bare(names, recorded, &consumption.context, consumption.timestamp)
                 .with_request(consumption.request)
                 .with_response(names, consumption.timestamp, &consumption.response)
@@ -328,6 +326,12 @@ impl TokenConsumption {
             ..self
         }
     }
+}
+
+fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
+    amounts
+        .try_fold(Credits::ZERO, Credits::checked_add)
+        .expect("invariant: what one call draws is in range")
 }
 
 fn estimate(prompt: u64, completion: u64) -> Usage {

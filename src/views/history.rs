@@ -6,8 +6,8 @@ use projections::collections::PostingList;
 use projections::names::Names;
 use replay::ReadError;
 use schemas::{
-    AssistantId, CallContext, Charge, Event, Half, ModelId, PairingTimedOut, Recorded, Sequence,
-    TenantId, Timestamp, UserId,
+    AssistantId, CallContext, ConsumptionRated, Event, Half, ModelId, PairingTimedOut, Recorded,
+    Sequence, TenantId, Timestamp, UserId,
 };
 
 use super::{Consumed, TokenConsumption, Views};
@@ -126,7 +126,7 @@ impl Views {
                     None => until(sequel(recorded.sequence).rated_by),
                 };
                 let later = match rated_by {
-                    Some(sequence) => self.log.read(sequence)?.and_then(|rated| charge_of(&rated)),
+                    Some(sequence) => self.log.read(sequence)?.and_then(rating_of),
                     None => None,
                 };
                 Ok(Some(Call { recorded: recorded.clone(), half: None, later }))
@@ -156,9 +156,9 @@ pub(super) fn list_of(reading: &Reading, whose: Whose) -> PostingList {
     }
 }
 
-fn charge_of(recorded: &Recorded) -> Option<Charge> {
-    match &recorded.event {
-        Event::ConsumptionRated(rated) => Some(rated.charge),
+fn rating_of(recorded: Recorded) -> Option<Box<ConsumptionRated>> {
+    match recorded.event {
+        Event::ConsumptionRated(rated) => Some(rated),
         _ => None,
     }
 }
@@ -167,14 +167,14 @@ fn charge_of(recorded: &Recorded) -> Option<Charge> {
 struct Call {
     recorded: Recorded,
     half: Option<Recorded>,
-    later: Option<Charge>,
+    later: Option<Box<ConsumptionRated>>,
 }
 
 impl Call {
     fn consumed(&self) -> Option<Consumed<'_>> {
         match (&self.recorded.event, self.half.as_ref().map(|half| &half.event)) {
             (Event::ConsumptionRecorded(consumption), _) => {
-                Some(Consumed::Complete(consumption, self.later))
+                Some(Consumed::Complete(consumption, self.later.as_deref()))
             }
             (
                 Event::PairingTimedOut(PairingTimedOut { present: Half::Request, .. }),

@@ -46,7 +46,7 @@ impl Views {
     /// The last event that is readable here.
     #[must_use]
     pub fn head(&self) -> Sequence {
-        *self.head.borrow()
+        self.look(|reading| reading.books.head)
     }
 
     /// Changes with every batch.
@@ -61,9 +61,15 @@ impl Views {
         &self.log
     }
 
-    /// A look at the folds as they are now. Keep it short: the next batch waits for it.
+    /// A look at the folds as they are now. Keep it short: the next batch waits for it. What two
+    /// looks show need not be of the same moment.
     pub fn look<T>(&self, look: impl FnOnce(&Reading) -> T) -> T {
         look(&self.reading.read())
+    }
+
+    /// A look at the folds as they are now, with the event that they reflect.
+    pub fn look_now<T>(&self, look: impl FnOnce(&Reading) -> T) -> (Sequence, T) {
+        self.look(|reading| (reading.books.head, look(reading)))
     }
 
     /// Waits until the event `at_least` is readable here. Whether that came to be within `patience`.

@@ -8,7 +8,7 @@ use projections::collections::{Shard, Sharded};
 use projections::names::Names;
 use projections::usage::{DayUsage, Totals, UsageByDay};
 use replay::ReadError;
-use schemas::{Day, Event, NameId, TenantId, Timestamp};
+use schemas::{Day, Event, NameId, Sequence, TenantId, Timestamp};
 
 use super::history::list_of;
 use super::{Point, Views, Whose};
@@ -63,7 +63,7 @@ pub type Breakdown = BTreeMap<(Day, String), Totals>;
 impl Views {
     /// The usage of each day by `dimension`. What calls did not name is under the empty name, so that
     /// every breakdown adds up to the same totals. Whole days of whole tenants, as they are now, are
-    /// at hand; everything else is added up from the log.
+    /// at hand; everything else is added up from the log. Tells the event that the usage reflects.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -73,25 +73,26 @@ impl Views {
         span: Span,
         dimension: Dimension,
         point: &Point,
-    ) -> Result<Breakdown, ReadError> {
-        let mut breakdown = Breakdown::new();
-        let tenants: Vec<TenantId> = match whose {
-            Whose::Tenant(tenant) | Whose::UserOf(tenant, _) => vec![tenant],
-            Whose::Everyone | Whose::User(_) => {
-                self.look(|reading| reading.books.names.all().map(|(id, _)| id).collect())
-            }
-        };
+    ) -> Result<(Sequence, Breakdown), ReadError> {
         let at_hand = point.is_now
             && matches!(span, Span::Days(..))
             && matches!(whose, Whose::Everyone | Whose::Tenant(_));
         let added_up = if at_hand { None } else { Some(self.add_up(whose, span, point)?) };
-        self.look(|Reading { books, usage, .. }| {
+        let (now, breakdown) = self.look_now(|Reading { books, usage, .. }| {
             let usage = added_up.as_ref().unwrap_or(usage);
-            for tenant in tenants {
+            let mut breakdown = Breakdown::new();
+            let mut add = |tenant| {
                 collect(&books.names, usage, tenant, span.days(), dimension, &mut breakdown);
+            };
+            match whose {
+                Whose::Tenant(tenant) | Whose::UserOf(tenant, _) => add(tenant),
+                Whose::Everyone | Whose::User(_) => {
+                    books.names.all().for_each(|(tenant, _): (TenantId, _)| add(tenant));
+                }
             }
+            breakdown
         });
-        Ok(breakdown)
+        Ok((if at_hand { now } else { point.sequence }, breakdown))
     }
 
     fn add_up(&self, whose: Whose, span: Span, point: &Point) -> Result<UsageByDay, ReadError> {

@@ -43,9 +43,11 @@ impl Checkpointer {
             }
         }
     }
+}
 
-    /// Waits until what was handed over is written.
-    pub(super) fn finish(&mut self) {
+/// Waits until what was handed over is written: the next to open the directory finds it still.
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
         self.snapshots = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()

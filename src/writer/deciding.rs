@@ -41,6 +41,7 @@ pub(super) struct Decider {
     recorded_at: Timestamp,
     checkpoint_events: u64,
     checkpointed: Sequence,
+    is_ending: bool,
 }
 
 impl Decider {
@@ -53,10 +54,11 @@ impl Decider {
             recorded_at,
             checkpoint_events,
             checkpointed: sequence,
+            is_ending: false,
         }
     }
 
-    /// Until all senders are gone, or the storing thread is.
+    /// Until it is told to end, or all senders or the storing thread are gone.
     pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>, batches: &SyncSender<Batch>) {
         let mut taken = Vec::with_capacity(COMMANDS_MAX);
         while jobs.blocking_recv_many(&mut taken, COMMANDS_MAX) > 0 {
@@ -71,6 +73,9 @@ impl Decider {
                 if batches.send(batch).is_err() {
                     return;
                 }
+            }
+            if self.is_ending {
+                jobs.close();
             }
         }
         let last =
@@ -95,14 +100,17 @@ impl Decider {
         while open.commands < COMMANDS_MAX
             && let Some(job) = jobs.next()
         {
-            waiters.push(match job {
-                Job::One(envelope, sender) => Waiter::One(sender, self.take(&mut open, &envelope)),
+            match job {
+                Job::One(envelope, sender) => {
+                    waiters.push(Waiter::One(sender, self.take(&mut open, &envelope)));
+                }
                 Job::Many(envelopes, sender) => {
                     let answers =
                         envelopes.iter().map(|envelope| self.take(&mut open, envelope)).collect();
-                    Waiter::Many(sender, answers)
+                    waiters.push(Waiter::Many(sender, answers));
                 }
-            });
+                Job::End => self.is_ending = true,
+            }
         }
         let OpenBatch { encoder, recorded, commands: _ } = open;
         Batch { encoded: encoder.finish(), recorded, waiters, snapshot: None }

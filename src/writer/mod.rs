@@ -77,7 +77,8 @@ pub struct WriterOptions {
     pub rules: Rules,
 }
 
-/// Where commands are handed in. Cheap to clone; the writer ends when all clones are gone.
+/// Where commands are handed in. Cheap to clone; the writer ends when it is told to, or when all
+/// clones are gone.
 #[derive(Debug, Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Job>,
@@ -90,6 +91,8 @@ type Answer = Result<Receipt, SubmitError>;
 enum Job {
     One(Box<Envelope>, oneshot::Sender<Answer>),
     Many(Vec<Envelope>, oneshot::Sender<Vec<Answer>>),
+    /// Nothing comes after what is queued.
+    End,
 }
 
 /// What a started writer consists of.
@@ -101,10 +104,22 @@ pub struct Started {
     pub reading: Arc<RwLock<Reading>>,
     /// The last event that readers see.
     pub head: watch::Receiver<Sequence>,
-    /// Turns false when an append has failed: the process must end then.
+    /// Turns false when an append has failed or a thread of the writer has panicked: the process
+    /// must end then.
     pub healthy: watch::Receiver<bool>,
     /// Ends when the writer has ended, after a last checkpoint.
     pub ended: JoinHandle<()>,
+}
+
+/// Says so when its thread panics.
+struct UnhealthyOnPanic(watch::Sender<bool>);
+
+impl Drop for UnhealthyOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(false);
+        }
+    }
 }
 
 impl Writer {
@@ -136,13 +151,19 @@ impl Writer {
             Arc::clone(&reading),
             checkpointing::Checkpointer::start(checkpoints)?,
             head_sender,
-            health_sender,
+            health_sender.clone(),
         );
-        let decide = std::thread::Builder::new()
-            .name("decide".to_owned())
-            .spawn(move || decider.run(jobs, &batches))?;
+        let deciding_health = UnhealthyOnPanic(health_sender.clone());
+        let storing_health = UnhealthyOnPanic(health_sender);
+        let decide = std::thread::Builder::new().name("decide".to_owned()).spawn(move || {
+            let _health = deciding_health;
+            decider.run(jobs, &batches);
+        })?;
         let ended = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            let _health = storing_health;
             storer.run(&to_store);
+            // The deciding thread may be handing over a batch, and ends once nobody takes it.
+            drop(to_store);
             if decide.join().is_err() {
                 tracing::error!("the deciding thread has panicked");
             }
@@ -175,7 +196,8 @@ impl Writer {
     /// As [`Self::submit_all`], but refuses at once when the queue is full.
     ///
     /// # Errors
-    /// When the queue is full or the writer has stopped: nothing was handed in then.
+    /// When the queue is full: nothing was handed in then. When the writer has stopped: whether
+    /// anything was recorded is known after the next start.
     pub async fn try_submit_all(
         &self,
         envelopes: Vec<Envelope>,
@@ -183,6 +205,13 @@ impl Writer {
         let (sender, answers) = oneshot::channel();
         self.offer(Job::Many(envelopes, sender))?;
         answers.await.map_err(|_| SubmitError::Stopped)
+    }
+
+    /// Takes nothing more in. What was handed in before is still recorded and answered.
+    pub async fn end(&self) {
+        if self.queue.send(Job::End).await.is_err() {
+            tracing::debug!("the writer has ended already");
+        }
     }
 
     fn offer(&self, job: Job) -> Result<(), SubmitError> {

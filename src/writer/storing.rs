@@ -69,7 +69,7 @@ impl Storer {
                 self.checkpoint(head, *deciding);
             }
         }
-        self.checkpointer.finish();
+        drop(self.checkpointer);
         if let Err(error) = self.log.close() {
             tracing::error!(error = &error as &dyn std::error::Error, "could not close the log");
         }

@@ -77,9 +77,17 @@ async fn own_broker_that_comes_late_is_waited_for() {
     let mut broker = OwnBroker::start();
     broker.kill();
     let names = Names::unique();
-    let service = Setup::new().manual_clock(NOON).broker(&broker.url(), &names).start().await;
+    let mut service = Setup::new().manual_clock(NOON).broker(&broker.url(), &names).begin();
+    // It serves what it can without the broker.
+    eventually("the service lives", async || {
+        let answer =
+            reqwest::get(service.url("/health")).await.map_err(|error| error.to_string())?;
+        if answer.status() == 200 { Ok(()) } else { Err(answer.status().to_string()) }
+    })
+    .await;
     broker.start_again();
     let amqp = Amqp::connect(&broker.url(), &names).await;
+    service.wait_until_ready().await;
     settle(&amqp, &service).await;
 }
 

@@ -57,13 +57,17 @@ impl Setup {
 
     /// Starts it and waits until it is ready.
     pub async fn start(self) -> Service {
+        let mut service = self.begin();
+        service.wait_until_ready().await;
+        service
+    }
+
+    /// Starts it.
+    pub fn begin(self) -> Service {
         let data = TempDir::new().expect("a directory");
         let [port] = free_ports();
         let process = self.spawn(data.path(), port);
-        let client = Client::new();
-        let mut service = Service { setup: self, data, port, process, client };
-        service.wait_until_ready().await;
-        service
+        Service { setup: self, data, port, process, client: Client::new() }
     }
 
     fn spawn(&self, directory: &Path, port: u16) -> Child {
@@ -124,7 +128,18 @@ impl Service {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    async fn wait_until_ready(&mut self) {
+    /// What its callers share.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it says that it is ready.
+    pub async fn wait_until_ready(&mut self) {
         let url = self.url("/health/ready");
         let Self { client, process, .. } = self;
         eventually("the service is ready", async || {

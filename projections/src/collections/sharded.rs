@@ -18,9 +18,14 @@ pub trait Shard {
     fn shard(&self) -> u16;
 }
 
+/// By the end, which tells numbered names apart.
 impl Shard for str {
     fn shard(&self) -> u16 {
-        self.bytes().fold(0, |sum, byte| sum.wrapping_mul(31).wrapping_add(u16::from(byte)))
+        match self.as_bytes() {
+            [.., high, low] => u16::from_le_bytes([*low, *high]),
+            [low] => u16::from(*low),
+            [] => 0,
+        }
     }
 }
 

@@ -143,10 +143,10 @@ async fn list(
     _: AtLeast,
 ) -> Result<Reply<Vec<Book>>, Problem> {
     caller.require_developer()?;
-    let head = state.views().head();
-    let books =
-        state.views().look(|reading| reading.books.prices.books().iter().map(Book::from).collect());
-    Ok(Reply::read(head, books))
+    let (sequence, books) = state
+        .views()
+        .look_now(|reading| reading.books.prices.books().iter().map(Book::from).collect());
+    Ok(Reply::read(sequence, books))
 }
 
 /// Which model.
@@ -190,10 +190,9 @@ async fn of_model(
     Query(query): Query<ModelQuery>,
 ) -> Result<Reply<Vec<ModelPrices>>, Problem> {
     caller.require_developer()?;
-    let head = state.views().head();
-    let prices = state.views().look(|reading| {
+    let (sequence, prices) = state.views().look_now(|reading| {
         let model = reading.books.names.find(query.model.as_str())?;
         Some(reading.books.prices.history(model).iter().map(ModelPrices::from).collect())
     });
-    prices.map(|prices| Reply::read(head, prices)).ok_or_else(|| Problem::not_found("model"))
+    prices.map(|prices| Reply::read(sequence, prices)).ok_or_else(|| Problem::not_found("model"))
 }

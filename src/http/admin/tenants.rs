@@ -2,7 +2,7 @@
 //! draws.
 
 use axum::extract::State;
-use projections::{directory::Tenant, names::Names};
+use projections::{books::Reading, directory::Tenant, names::Names};
 use schemas::{
     Command, Credits, DrawRule, Name, RegisterTenant, RegisterUser, Sequence, SetDrawRule,
     TenantId, Timestamp,
@@ -56,11 +56,10 @@ async fn list(
     _: AtLeast,
 ) -> Result<Reply<Vec<Organization>>, Problem> {
     caller.require_developer()?;
-    let head = state.views().head();
-    let ids: Vec<TenantId> =
-        state.views().look(|reading| reading.books.names.all().map(|(id, _)| id).collect());
-    let tenants = ids.into_iter().map(|tenant| organization(&state, tenant)).collect();
-    Ok(Reply::read(head, tenants))
+    let (sequence, tenants) = state.views().look_now(|reading| {
+        reading.books.names.all().map(|(tenant, _)| organization(reading, tenant)).collect()
+    });
+    Ok(Reply::read(sequence, tenants))
 }
 
 /// One tenant.
@@ -74,26 +73,26 @@ async fn get(
     Path(tenant): Path<Name>,
 ) -> Result<Reply<Organization>, Problem> {
     caller.require_developer()?;
-    let head = state.views().head();
-    let tenant = state.views().look(|reading| reading.books.names.find(tenant.as_str()));
+    let (sequence, tenant) = state.views().look_now(|reading| {
+        let tenant = reading.books.names.find(tenant.as_str())?;
+        Some(organization(reading, tenant))
+    });
     let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
-    Ok(Reply::read(head, organization(&state, tenant)))
+    Ok(Reply::read(sequence, tenant))
 }
 
-fn organization(state: &AppState, tenant: TenantId) -> Organization {
-    state.views().look(|reading| {
-        let id = reading.books.names.text(tenant).to_string();
-        let rule = reading.books.draw_rules.rule(tenant).rule;
-        let Tenant { display_name, first_seen, users } = reading.books.directory.tenant(tenant);
-        Organization {
-            name: display_name.clone().unwrap_or_else(|| id.clone()),
-            org_id: id,
-            registered: display_name.is_some(),
-            user_count: users.len(),
-            draw_rule: crate::views::rule_name(rule),
-            created_at: *first_seen,
-        }
-    })
+fn organization(reading: &Reading, tenant: TenantId) -> Organization {
+    let id = reading.books.names.text(tenant).to_string();
+    let rule = reading.books.draw_rules.rule(tenant).rule;
+    let Tenant { display_name, first_seen, users } = reading.books.directory.tenant(tenant);
+    Organization {
+        name: display_name.clone().unwrap_or_else(|| id.clone()),
+        org_id: id,
+        registered: display_name.is_some(),
+        user_count: users.len(),
+        draw_rule: crate::views::rule_name(rule),
+        created_at: *first_seen,
+    }
 }
 
 /// A tenant to be known.
@@ -121,9 +120,12 @@ async fn register(
     let command =
         Command::RegisterTenant(RegisterTenant { tenant: org_id.clone(), display_name: name });
     let receipt = submit(&state, &caller, key, command).await?;
-    let tenant = state.views().look(|reading| reading.books.names.find(org_id.as_str()));
+    let tenant = state.views().look(|reading| {
+        let tenant = reading.books.names.find(org_id.as_str())?;
+        Some(organization(reading, tenant))
+    });
     let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
-    Ok(Reply::written(&receipt, organization(&state, tenant)))
+    Ok(Reply::written(&receipt, tenant))
 }
 
 /// What a tenant's consumption draws from its users' quota.
@@ -231,8 +233,7 @@ async fn users(
     caller.require_admin()?;
     let name =
         caller.one_tenant(query.organization_id, "organizationId", ParameterSource::Query)?;
-    let head = state.views().head();
-    let users = state.views().look(|reading| {
+    let (sequence, users) = state.views().look_now(|reading| {
         let names: &Names = &reading.books.names;
         let tenant: TenantId = names.find(name.as_str())?;
         let directory = &reading.books.directory;
@@ -247,7 +248,9 @@ async fn users(
         };
         Some(directory.tenant(tenant).users.iter().map(view).collect())
     });
-    users.map(|users| Reply::read(head, users)).ok_or_else(|| Problem::not_found("organization"))
+    users
+        .map(|users| Reply::read(sequence, users))
+        .ok_or_else(|| Problem::not_found("organization"))
 }
 
 /// A user to be known.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use projections::usage::Totals;
-use schemas::{Day, Money, Name, Timestamp};
+use schemas::{Day, Money, Name, Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -99,7 +99,8 @@ async fn shares(
     let span = span(query.start_date.as_deref(), query.end_date.as_deref())?;
     let point = point(state, query.as_of)?;
     let mut by_name = BTreeMap::<String, Totals>::new();
-    for ((_, name), totals) in usage(state, &scope, span, dimension, point).await? {
+    let (sequence, used) = usage(state, &scope, span, dimension, point).await?;
+    for ((_, name), totals) in used {
         by_name.entry(name).or_default().add(&totals);
     }
     let mut shares: Vec<Share> = by_name
@@ -114,7 +115,7 @@ async fn shares(
         .collect();
     shares
         .sort_by(|left, right| right.tokens.cmp(&left.tokens).then_with(|| left.id.cmp(&right.id)));
-    Ok(Reply::read(point.sequence, shares))
+    Ok(Reply::read(sequence, shares))
 }
 
 async fn usage(
@@ -123,8 +124,8 @@ async fn usage(
     span: Span,
     dimension: Dimension,
     point: Point,
-) -> Result<Breakdown, Problem> {
-    let Some(whose) = whose(state, scope) else { return Ok(Breakdown::new()) };
+) -> Result<(Sequence, Breakdown), Problem> {
+    let Some(whose) = whose(state, scope) else { return Ok((point.sequence, Breakdown::new())) };
     let views = state.views().clone();
     reading(move || views.usage(whose, span, dimension, &point)).await
 }
@@ -229,10 +230,10 @@ async fn real_time(
     let point = point(&state, None)?;
     let day = point.moment.day();
     let span = Span::Days(day, day);
-    let used = usage(&state, &scope, span, Dimension::Tenant, point).await?;
+    let (sequence, used) = usage(&state, &scope, span, Dimension::Tenant, point).await?;
     let totals = sum(used.values());
     Ok(Reply::read(
-        point.sequence,
+        sequence,
         RealTime {
             tokens: totals.total_tokens,
             total_tokens_today: totals.total_tokens,
@@ -378,7 +379,7 @@ async fn aggregates(
         GroupBy::Assistant => Dimension::Assistant,
         GroupBy::Project => Dimension::Project,
     };
-    let used = usage(&state, &scope, span, dimension, point).await?;
+    let (sequence, used) = usage(&state, &scope, span, dimension, point).await?;
     let totals = sum(used.values()).into();
     let mut lines = BTreeMap::<(String, String), Totals>::new();
     for ((day, key), totals) in used {
@@ -392,5 +393,5 @@ async fn aggregates(
         .into_iter()
         .map(|((period, key), totals)| Aggregate { period, key, totals: totals.into() })
         .collect();
-    Ok(Reply::read(point.sequence, Aggregates { period, group_by, data, totals }))
+    Ok(Reply::read(sequence, Aggregates { period, group_by, data, totals }))
 }

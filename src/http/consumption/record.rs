@@ -207,6 +207,7 @@ pub(in crate::http) fn outcome_of(
 
 impl ItemOutcome {
     fn refused(index: usize, error: ReportError) -> Self {
+        let field = if error.field.is_empty() { "item".to_owned() } else { error.field };
         Self {
             index,
             status: StatusCode::BAD_REQUEST.as_u16(),
@@ -216,8 +217,8 @@ impl ItemOutcome {
             cost: None,
             error: Some(ItemError {
                 code: error.code.as_str(),
-                detail: format!("`{}` {}", error.field, error.reason),
-                field: error.field,
+                detail: format!("`{field}` {}", error.reason),
+                field,
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/billing/wallet`: a tenant's money, and every movement of it.
+//! `GET /api/v1/billing/wallet`: a tenant's money, and every top-up and adjustment of it.
 
 use axum::extract::State;
 use schemas::{Money, Name, TenantId};

@@ -1,4 +1,4 @@
-//! `GET /api/v1/quota`: what a user may still use, and every movement of it.
+//! `GET /api/v1/quota`: what a user may still use, and every recharge and expiry of it.
 
 use axum::extract::State;
 use schemas::{Credits, Name, Sequence, Timestamp, UserId};

@@ -1,4 +1,5 @@
-//! Every movement of a user's quota and of a tenant's money, newest first, out of the log.
+//! Every recharge and expiry of a user's quota, and every top-up and adjustment of a tenant's money,
+//! newest first, out of the log. What calls drew and cost is in their own history.
 
 use replay::ReadError;
 use schemas::{Credits, Event, Money, Recorded, Sequence, TenantId, Timestamp, UserId};

@@ -63,6 +63,12 @@ impl Book {
                 "a batch that was never acknowledged was half written, and is cut off"
             );
         }
+        if opened.anchor_missing && log.head().sequence > Sequence::ZERO {
+            tracing::warn!(
+                head = %log.head().sequence,
+                "the file `anchor` was missing: whether the log has lost its end cannot be known"
+            );
+        }
         let from = checkpoint.unwrap_or_default();
         tracing::info!(head = %log.head().sequence, checkpoint = %from, "the book is open");
         let options = WriterOptions {
@@ -141,11 +147,12 @@ pub async fn run_beside(
         let (status_sender, status) = watch::channel(IntakeStatus::default());
         let (writer, clock, stop) = (book.writer.clone(), clock.clone(), stop.clone());
         work.spawn(report_intake(status, reporters.intake, stop.clone()));
-        work.spawn(publish(&config, book.views.clone(), stop.clone()));
+        work.spawn(publish(&config, book.views.clone(), reporters.outbox, stop.clone()));
         work.spawn(intake::run(intake, writer, move || clock.now(), status_sender, stop));
     } else {
         tracing::warn!("no broker is configured (`RABBITMQ_URL`): the intake is off");
         reporters.intake.send_replace(Check::Off);
+        reporters.outbox.send_replace(Check::Off);
     }
     let mut healthy = book.healthy.clone();
     let failed = {
@@ -202,6 +209,7 @@ fn intake_config(config: &Config) -> Option<IntakeConfig> {
 fn publish(
     config: &Config,
     views: Views,
+    check: watch::Sender<Check>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
     let outbox = OutboxConfig {
@@ -228,7 +236,9 @@ fn publish(
         }
     };
     async move {
+        check.send_replace(Check::Ok);
         if let Err(error) = outbox::run(outbox, next, head, stop).await {
+            check.send_replace(Check::Failed);
             tracing::error!(error = &error as &dyn std::error::Error, "the outbox has stopped");
         }
     }

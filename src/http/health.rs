@@ -49,6 +49,7 @@ pub struct Readiness {
     log: watch::Receiver<Check>,
     writer: watch::Receiver<Check>,
     intake: watch::Receiver<Check>,
+    outbox: watch::Receiver<Check>,
 }
 
 /// Where each part reports how it is doing. One that is dropped keeps its last report.
@@ -60,6 +61,8 @@ pub struct Reporters {
     pub writer: watch::Sender<Check>,
     /// The intake.
     pub intake: watch::Sender<Check>,
+    /// The outbox.
+    pub outbox: watch::Sender<Check>,
 }
 
 impl Readiness {
@@ -69,18 +72,25 @@ impl Readiness {
         let (log_reporter, log) = watch::channel(Check::Starting);
         let (writer_reporter, writer) = watch::channel(Check::Starting);
         let (intake_reporter, intake) = watch::channel(Check::Starting);
+        let (outbox_reporter, outbox) = watch::channel(Check::Starting);
         (
-            Self { log, writer, intake },
-            Reporters { log: log_reporter, writer: writer_reporter, intake: intake_reporter },
+            Self { log, writer, intake, outbox },
+            Reporters {
+                log: log_reporter,
+                writer: writer_reporter,
+                intake: intake_reporter,
+                outbox: outbox_reporter,
+            },
         )
     }
 
     fn checks(&self) -> BTreeMap<&'static str, Check> {
-        let Self { log, writer, intake } = self;
+        let Self { log, writer, intake, outbox } = self;
         BTreeMap::from([
             ("log", *log.borrow()),
             ("writer", *writer.borrow()),
             ("intake", *intake.borrow()),
+            ("outbox", *outbox.borrow()),
         ])
     }
 }

@@ -101,7 +101,7 @@ impl Stream {
                         serde_json::from_str(&data).expect("JSON"),
                     )
                 });
-                self.read = rest.to_owned();
+                rest.clone_into(&mut self.read);
                 if let Some(event) = event {
                     return event;
                 }

@@ -6,7 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crash_disk;
 mod crash_kill;
+mod crash_stop;
 mod http_as_of;
 mod http_bad_input;
 mod http_clock;

@@ -2,9 +2,9 @@
 //! in the end each command is there exactly once, and the totals are those of the commands.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::Duration;
 
-use projections::Projections;
 use reqwest::{Client, Method};
 use schemas::Money;
 use serde_json::{Value, json};
@@ -230,30 +230,17 @@ async fn on_record_exactly_once(service: &Service, sums: &Sums) {
     }
 }
 
-/// Every link of the log holds, every law of the ledger too, and what the service starts from is
-/// what the events say.
-fn verify(service: &Service) {
-    let mut from_zero = Projections::default();
-    let verified = replay::verify_directory(
-        &service.data_dir(),
-        |events| events.iter().for_each(|recorded| from_zero.apply(recorded)),
-        |_| {},
-    );
-    let report = verified.expect("the log opens");
-    assert!(report.is_sound(), "{:?}", report.problems);
-    let ledger = &from_zero.books.ledger;
-    assert!(ledger.violations().is_empty(), "{:?}", ledger.violations());
-    assert_eq!(ledger.trial_balance(), (0, 0));
-    let restored = replay::restore(&service.data_dir(), |_, _| {}).expect("a book");
-    assert!(restored.checkpoint.is_some(), "begun from a checkpoint: {:?}", restored.passed_over);
-    let bytes = |projections: &Projections| {
-        let mut all = Vec::new();
-        for part in projections.parts() {
-            (part.save)(&mut all).expect("saved");
-        }
-        all
-    };
-    assert!(bytes(&restored.projections) == bytes(&from_zero), "a checkpoint differs from the log");
+/// The operator's own check finds nothing: neither in the log nor in what was derived from it.
+pub fn verify(service: &Service) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tallybook"))
+        .args(["replay", "verify", "--json", "--data-dir"])
+        .arg(service.data_dir())
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    assert!(report["checkpoints_equal"].as_u64().is_some_and(|count| count > 0), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

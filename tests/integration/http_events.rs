@@ -101,7 +101,8 @@ impl Stream {
                         serde_json::from_str(&data).expect("JSON"),
                     )
                 });
-                rest.clone_into(&mut self.read);
+                let rest = rest.to_owned();
+                self.read = rest;
                 if let Some(event) = event {
                     return event;
                 }

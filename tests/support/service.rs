@@ -188,6 +188,11 @@ impl Service {
     /// Asks it to end, and waits until it has ended well.
     pub async fn stop(&mut self) {
         self.ask_to_stop();
+        self.has_stopped().await;
+    }
+
+    /// Waits until it has ended well, after [`Self::ask_to_stop`].
+    pub async fn has_stopped(&mut self) {
         let status = self.ended().await;
         assert!(status.success(), "the service ended with {status}");
     }

@@ -1,12 +1,11 @@
 //! The first thread: takes what has queued, decides it, and hands it on as one batch.
 
-use std::sync::mpsc::SyncSender;
-
 use projections::books::Deciding;
 use replay::{BatchEncoder, EncodedBatch, Head};
 use schemas::{CommandHeader, Envelope, Event, Recorded, Sequence, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
+use super::handoff::Giver;
 use super::{Answer, Job, Outcome, Receipt, SubmitError};
 use crate::clock::Clock;
 use crate::domain::{Decision, Rejection, State, decide};
@@ -57,62 +56,73 @@ impl Decider {
         }
     }
 
-    /// Until it is told to end, or all senders or the storing thread are gone.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>, batches: &SyncSender<Batch>) {
+    /// Until it is told to end, or all senders or the storing thread are gone. A batch stays open for
+    /// as long as the one before it is on its way to disk.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>, batches: &Giver<Batch>) {
         let mut taken = Vec::with_capacity(COMMANDS_MAX);
+        let mut open = None;
         while jobs.blocking_recv_many(&mut taken, COMMANDS_MAX) > 0 {
-            let mut taken = taken.drain(..).peekable();
-            while taken.peek().is_some() {
-                let mut batch = self.decide_batch(&mut taken);
-                if self.head.get().saturating_sub(self.checkpointed.get()) >= self.checkpoint_events
-                {
-                    self.checkpointed = self.head;
-                    batch.snapshot = Some(Box::new(self.state.deciding.clone()));
-                }
-                if batches.send(batch).is_err() {
+            for job in taken.drain(..) {
+                self.decide_job(&mut open, job);
+                let is_full = open.as_ref().is_some_and(|open| open.commands >= COMMANDS_MAX);
+                if is_full && !self.hand_over(&mut open, batches) {
                     return;
                 }
             }
             if self.is_ending {
                 jobs.close();
             }
+            if open.is_some() && batches.is_awaited() && !self.hand_over(&mut open, batches) {
+                return;
+            }
         }
-        let last =
-            Batch { snapshot: self.last_snapshot(), ..self.decide_batch(&mut std::iter::empty()) };
-        if batches.send(last).is_err() {
+        self.checkpoint_events = 1;
+        if open.is_none() && self.head > self.checkpointed {
+            open = Some(self.open_batch());
+        }
+        if !self.hand_over(&mut open, batches) {
             tracing::warn!("the storing thread ended first; there is no last checkpoint");
         }
     }
 
-    fn last_snapshot(&self) -> Option<Box<Deciding>> {
-        (self.head > self.checkpointed).then(|| Box::new(self.state.deciding.clone()))
+    /// Hands the open batch over, if there is one. Whether there was still someone to take it.
+    fn hand_over(&mut self, open: &mut Option<OpenBatch>, batches: &Giver<Batch>) -> bool {
+        let Some(OpenBatch { encoder, recorded, waiters, commands: _ }) = open.take() else {
+            return true;
+        };
+        let new = self.head.get().saturating_sub(self.checkpointed.get());
+        let snapshot = (new >= self.checkpoint_events).then(|| {
+            self.checkpointed = self.head;
+            Box::new(self.state.deciding.clone())
+        });
+        batches.give(Batch { encoded: encoder.finish(), recorded, waiters, snapshot })
     }
 
-    fn decide_batch(&mut self, jobs: &mut dyn Iterator<Item = Job>) -> Batch {
+    fn open_batch(&mut self) -> OpenBatch {
         self.recorded_at = self.clock.now().max(self.recorded_at);
-        let mut open = OpenBatch {
+        OpenBatch {
             encoder: BatchEncoder::new(self.head.next(), self.recorded_at),
             recorded: Vec::new(),
+            waiters: Vec::new(),
             commands: 0,
-        };
-        let mut waiters = Vec::new();
-        while open.commands < COMMANDS_MAX
-            && let Some(job) = jobs.next()
-        {
-            match job {
-                Job::One(envelope, sender) => {
-                    waiters.push(Waiter::One(sender, self.take(&mut open, &envelope)));
-                }
-                Job::Many(envelopes, sender) => {
-                    let answers =
-                        envelopes.iter().map(|envelope| self.take(&mut open, envelope)).collect();
-                    waiters.push(Waiter::Many(sender, answers));
-                }
-                Job::End => self.is_ending = true,
-            }
         }
-        let OpenBatch { encoder, recorded, commands: _ } = open;
-        Batch { encoded: encoder.finish(), recorded, waiters, snapshot: None }
+    }
+
+    fn decide_job(&mut self, open: &mut Option<OpenBatch>, job: Job) {
+        match job {
+            Job::One(envelope, sender) => {
+                let open = open.get_or_insert_with(|| self.open_batch());
+                let answer = self.take(open, &envelope);
+                open.waiters.push(Waiter::One(sender, answer));
+            }
+            Job::Many(envelopes, sender) => {
+                let open = open.get_or_insert_with(|| self.open_batch());
+                let answers = envelopes.iter().map(|envelope| self.take(open, envelope)).collect();
+                open.waiters.push(Waiter::Many(sender, answers));
+            }
+            Job::Wake => {}
+            Job::End => self.is_ending = true,
+        }
     }
 
     /// Decides one command, and takes its events into the state and the batch.
@@ -161,5 +171,6 @@ impl Decider {
 struct OpenBatch {
     encoder: BatchEncoder,
     recorded: Vec<Recorded>,
+    waiters: Vec<Waiter>,
     commands: usize,
 }

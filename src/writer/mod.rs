@@ -4,6 +4,7 @@
 
 mod checkpointing;
 mod deciding;
+mod handoff;
 mod storing;
 
 use std::sync::Arc;
@@ -92,8 +93,29 @@ type Answer = Result<Receipt, SubmitError>;
 enum Job {
     One(Box<Envelope>, oneshot::Sender<Answer>),
     Many(Vec<Envelope>, oneshot::Sender<Vec<Answer>>),
+    /// The storing thread waits for a batch, or is gone: look again at the open one.
+    Wake,
     /// Nothing comes after what is queued.
     End,
+}
+
+/// Wakes the deciding thread, which may have an open batch and nothing else to do.
+#[derive(Debug)]
+struct Waker(mpsc::WeakSender<Job>);
+
+impl Waker {
+    fn wake(&self) {
+        if let Some(queue) = self.0.upgrade() {
+            // When the queue is full, it is awake.
+            drop(queue.try_send(Job::Wake));
+        }
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.wake();
+    }
 }
 
 /// What a started writer consists of.
@@ -138,7 +160,7 @@ impl Writer {
         let (deciding, reading) = projections.split();
         let reading = Arc::new(RwLock::new(reading));
         let (queue, jobs) = mpsc::channel(options.queue_max);
-        let (batches, to_store) = std::sync::mpsc::sync_channel(0);
+        let (batches, to_store) = handoff::handoff();
         let (head_sender, head) = watch::channel(log.head().sequence);
         let (health_sender, healthy) = watch::channel(true);
         let decider = deciding::Decider::new(
@@ -156,15 +178,20 @@ impl Writer {
         );
         let deciding_health = UnhealthyOnPanic(health_sender.clone());
         let storing_health = UnhealthyOnPanic(health_sender);
+        let waker = Waker(queue.downgrade());
         let decide = std::thread::Builder::new().name("decide".to_owned()).spawn(move || {
             let _health = deciding_health;
             decider.run(jobs, &batches);
         })?;
         let ended = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
             let _health = storing_health;
-            storer.run(&to_store);
-            // The deciding thread may be handing over a batch, and ends once nobody takes it.
+            // Dropped in the reverse order, also in a panic: the deciding thread, which may be handing
+            // over a batch or keeping one open, is woken once it can see that nobody takes any.
+            let waker = waker;
+            let to_store = to_store;
+            storer.run(&to_store, &waker);
             drop(to_store);
+            drop(waker);
             if decide.join().is_err() {
                 tracing::error!("the deciding thread has panicked");
             }

@@ -1,7 +1,6 @@
 //! The second thread: makes a batch durable, shows it to the readers, and answers.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -13,7 +12,8 @@ use tokio::sync::watch;
 
 use super::checkpointing::Checkpointer;
 use super::deciding::{Batch, Waiter};
-use super::{Outcome, SubmitError};
+use super::handoff::Taker;
+use super::{Outcome, SubmitError, Waker};
 
 /// After this many events a reader that waits gets its turn.
 const EVENTS_AT_ONCE: usize = 256;
@@ -39,8 +39,8 @@ impl Storer {
     }
 
     /// Until the deciding thread ends, or an append fails.
-    pub(super) fn run(mut self, batches: &Receiver<Batch>) {
-        while let Ok(batch) = batches.recv() {
+    pub(super) fn run(mut self, batches: &Taker<Batch>, deciding: &Waker) {
+        while let Some(batch) = batches.take(|| deciding.wake()) {
             let Batch { encoded, recorded, waiters, snapshot } = batch;
             let started = Instant::now();
             let head = match self.log.append(encoded) {

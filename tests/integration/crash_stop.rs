@@ -2,6 +2,7 @@
 //! it has answered. Asked for more than it can take, it says so and takes nothing of it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use reqwest::{Client, Method};
@@ -22,7 +23,9 @@ async fn post(client: &Client, service: &Service, body: &Value) -> Result<Answer
 
 /// Sends calls until there is no answer any more: the ids of those that were recorded.
 async fn send_until_gone(service: &Service, sender: usize) -> Vec<String> {
-    let client = Client::new();
+    // A client that never hears of the end of its connection gives up all the same.
+    let patience = Duration::from_secs(20);
+    let client = Client::builder().timeout(patience).build().expect("a client");
     let mut recorded = Vec::new();
     loop {
         let id = format!("s{sender}-{}", recorded.len());

@@ -23,16 +23,10 @@ pub(super) fn receive_request(
     now: Timestamp,
     naming: &mut Naming<'_>,
 ) -> Outcome {
-    let known = Known::of(state, &report.call, naming);
-    if let Some(known) = &known {
-        match known.compare(Half::Request, fingerprint) {
-            Comparison::Same => return Err(Refusal::Already(known.seen.sequence())),
-            Comparison::Other => {
-                return known.conflict(state, Half::Request, &report.call, fingerprint);
-            }
-            Comparison::Missing => {}
-        }
-    }
+    let known = match known_otherwise(state, &report.call, Half::Request, fingerprint, naming) {
+        Ok(known) => known,
+        Err(outcome) => return outcome,
+    };
     let half = RequestHalf { context: context(&report.call, naming), details: report.details };
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
         None => Event::RequestReceived(Box::new(half)),
@@ -63,16 +57,10 @@ pub(super) fn receive_response(
     now: Timestamp,
     naming: &mut Naming<'_>,
 ) -> Outcome {
-    let known = Known::of(state, &report.call, naming);
-    if let Some(known) = &known {
-        match known.compare(Half::Response, fingerprint) {
-            Comparison::Same => return Err(Refusal::Already(known.seen.sequence())),
-            Comparison::Other => {
-                return known.conflict(state, Half::Response, &report.call, fingerprint);
-            }
-            Comparison::Missing => {}
-        }
-    }
+    let known = match known_otherwise(state, &report.call, Half::Response, fingerprint, naming) {
+        Ok(known) => known,
+        Err(outcome) => return outcome,
+    };
     let half = response_half(report, naming);
     let event = match known.as_ref().map(|known| (known, known.waiting)) {
         None => Event::ResponseReceived(Box::new(half)),
@@ -113,6 +101,22 @@ pub(super) fn record_consumption(
     let whole = Call::of_response(response_half(&report.response, naming), report.request, waiting);
     let event = consumption(&state.deciding.books, whole, call.model.as_ref(), now)?;
     Ok(Some((CommandKey::Call, vec![event])))
+}
+
+/// What is known of a call beside the half that arrives; the outcome, where that half is known.
+fn known_otherwise<'a>(
+    state: &'a State,
+    call: &CallNames,
+    half: Half,
+    fingerprint: Fingerprint,
+    naming: &Naming<'_>,
+) -> Result<Option<Known<'a>>, Outcome> {
+    let Some(known) = Known::of(state, call, naming) else { return Ok(None) };
+    match known.compare(half, fingerprint) {
+        Comparison::Missing => Ok(Some(known)),
+        Comparison::Same => Err(Err(Refusal::Already(known.seen.sequence()))),
+        Comparison::Other => Err(known.conflict(state, half, call, fingerprint)),
+    }
 }
 
 /// A call that something is known of.

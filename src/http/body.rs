@@ -8,11 +8,11 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::BytesMut;
-use futures_util::StreamExt;
 use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
 };
+use tokio_stream::StreamExt;
 
 use super::{
     AppState,

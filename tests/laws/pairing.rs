@@ -101,9 +101,13 @@ proptest! {
     #[test]
     fn a_contradiction_changes_no_figure(script in script(20), first in content(), other in content()) {
         let pool = [first, other];
-        let (mut book, _) = before(&script, &pool);
+        let (mut book, events) = before(&script, &pool);
         for form in [Form::Request, Form::Response] {
             book.act(&arrive(form, 0), &pool);
+        }
+        // What was refused, for a price out of all range, is not on record to be contradicted.
+        if consumption(&book, events).is_none() {
+            return Ok(());
         }
         let figures = |book: &Book| {
             let books = &book.reading.books;

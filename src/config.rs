@@ -9,15 +9,19 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use config::{File, FileFormat};
-use schemas::Name;
+use schemas::{Name, Schedule, SigningKeys};
 use thiserror::Error;
+
+use crate::{domain::Rules, jobs::JobRules};
 
 pub use secret::Secret;
 pub use sections::{
-    ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Log, LogFormat, Role, Vouchers,
+    ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Log, LogFormat, Quota, Role,
+    Schedules, Strategies, Vouchers,
 };
 
 /// What the command line says about the configuration.
@@ -156,9 +160,57 @@ impl Config {
         developers.find_map(|key| key.key.as_ref())
     }
 
+    /// The rules that the writer decides by.
+    ///
+    /// # Errors
+    /// Never, once the configuration is checked: a key is long enough and a schedule is one.
+    pub fn rules(&self) -> anyhow::Result<Rules> {
+        let Vouchers { signing_key, signing_keys, accept_foreign } = &self.vouchers;
+        let keys: Vec<Vec<u8>> = signing_key
+            .iter()
+            .chain(signing_keys)
+            .map(|key| key.expose().as_bytes().to_vec())
+            .collect();
+        let signing_keys =
+            if keys.is_empty() { None } else { Some(Arc::new(SigningKeys::new(keys)?)) };
+        Ok(Rules {
+            pairing_timeout_seconds: i64::from(self.intake.pairing_timeout_seconds),
+            expiry: self.quota.expiry,
+            zone: self.quota.time_zone,
+            signing_keys,
+            foreign_vouchers: *accept_foreign,
+        })
+    }
+
+    /// When the jobs run.
+    ///
+    /// # Errors
+    /// As [`Self::rules`].
+    pub fn job_rules(&self) -> anyhow::Result<JobRules> {
+        let zone = self.quota.time_zone;
+        Ok(JobRules {
+            strategy_scan: Schedule::parse(&self.schedule.strategy_scan, zone)?,
+            quota_expiry: Schedule::parse(&self.schedule.quota_expiry, zone)?,
+            zone,
+            catch_up_ticks_max: self.strategies.catch_up_ticks_max,
+        })
+    }
+
     /// The first key whose value is of the right kind and yet wrong.
     fn first_fault(&self) -> Option<(String, String)> {
-        let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers, log } = self;
+        let Self {
+            listen: _,
+            data_dir,
+            auth,
+            intake,
+            limits,
+            checkpoint,
+            quota,
+            strategies,
+            schedule,
+            vouchers,
+            log,
+        } = self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
         if data_dir.as_os_str().is_empty() {
             return fault("data_dir", "must not be empty");
@@ -189,13 +241,27 @@ impl Config {
             ("limits.batch_items_max", limits.batch_items_max == 0),
             ("limits.queue_commands_max", limits.queue_commands_max == 0),
             ("checkpoint.every_events", checkpoint.every_events == 0),
+            ("strategies.catch_up_ticks_max", strategies.catch_up_ticks_max == 0),
         ] {
             if is_zero {
                 return fault(key, "must be at least 1");
             }
         }
-        if vouchers.signing_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
+        for (key, text) in [
+            ("schedule.strategy_scan", &schedule.strategy_scan),
+            ("schedule.quota_expiry", &schedule.quota_expiry),
+        ] {
+            if let Err(error) = Schedule::parse(text, quota.time_zone) {
+                return fault(key, &error.to_string());
+            }
+        }
+        let is_short = |key: &Secret| key.expose().len() < SigningKeys::KEY_BYTES_MIN;
+        if vouchers.signing_key.as_ref().is_some_and(is_short) {
             return fault("vouchers.signing_key", "must be at least 32 bytes long");
+        }
+        if let Some(place) = vouchers.signing_keys.iter().position(is_short) {
+            let key = format!("vouchers.signing_keys[{place}]");
+            return fault(&key, "must be at least 32 bytes long");
         }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {
             return fault("log.filter", "must be levels, like `info` or `warn,tallybook=debug`");

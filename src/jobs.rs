@@ -1,16 +1,26 @@
-//! What the passing of time brings about: lots that expire are written off, halves that wait too long
-//! are given up, and usage without a price is rated once there is one. Each is an ordinary command
-//! whose effect follows from the state, so that running a job twice, late, or never in between
-//! leaves the same log.
+//! What the passing of time brings about: strategies give what they owe, lots that have expired are
+//! written off, vouchers lapse, halves that wait too long are given up, and usage without a price is
+//! rated once there is one. Each is an ordinary command whose effect follows from the state, so that
+//! running a job twice, late, or never in between leaves the same log.
 
+mod scan;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use replay::ReadError;
-use schemas::{Command, Envelope, Event, Name, PriceVersion, Recorded, Sequence, UnratedUsage};
+use schemas::{
+    Command, Credits, Envelope, Event, Name, PriceVersion, Recorded, Schedule, Sequence,
+    Timestamp, Tz, UnratedUsage,
+};
+use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+pub use scan::{ScanReport, StrategyReport};
 
 use crate::clock::Clock;
 use crate::views::Views;
@@ -32,6 +42,36 @@ pub enum JobError {
     Read(#[from] ReadError),
 }
 
+/// When the scheduled jobs run, and how far they reach back.
+#[derive(Debug, Clone)]
+pub struct JobRules {
+    /// When the strategies are scanned.
+    pub strategy_scan: Schedule,
+    /// When expired quota is written off.
+    pub quota_expiry: Schedule,
+    /// The zone of strategies' schedules that name none.
+    pub zone: Tz,
+    /// How many missed ticks of a strategy are caught up at most: the latest.
+    pub catch_up_ticks_max: usize,
+}
+
+/// What a write-off of expired quota did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ExpiryReport {
+    /// `quota-expiry`.
+    pub job: &'static str,
+    /// Lots that had expired by then were looked at.
+    #[schema(value_type = String, format = DateTime)]
+    pub expired_by: Timestamp,
+    /// How many lots held something and were written off.
+    pub lots: u64,
+    /// Whose they were.
+    pub users: u64,
+    /// What they held, in all.
+    #[schema(value_type = f64)]
+    pub amount: Credits,
+}
+
 /// Runs the jobs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Jobs {
@@ -39,8 +79,22 @@ pub struct Jobs {
     views: Views,
     clock: Clock,
     actor: Name,
-    /// The price book that the backlog was last rated with. Held while the jobs run.
-    rated_with: Arc<Mutex<Option<PriceVersion>>>,
+    rules: Arc<JobRules>,
+    /// Held while the jobs run.
+    progress: Arc<Mutex<Progress>>,
+    /// Held while the strategies are scanned.
+    scanning: Arc<Mutex<()>>,
+}
+
+/// How far the jobs have come since the start.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The price book that the backlog was last rated with.
+    rated_with: Option<PriceVersion>,
+    /// When the strategies were last looked at.
+    scanned: Option<Timestamp>,
+    /// Up to when expired quota was last written off by schedule.
+    expired: Option<Timestamp>,
 }
 
 impl Jobs {
@@ -49,9 +103,10 @@ impl Jobs {
     /// # Panics
     /// Never: the name of the jobs is a name.
     #[must_use]
-    pub fn new(writer: Writer, views: Views, clock: Clock) -> Self {
+    pub fn new(writer: Writer, views: Views, clock: Clock, rules: JobRules) -> Self {
         let actor = Name::try_from("job").expect("invariant: a name");
-        Self { writer, views, clock, actor, rated_with: Arc::default() }
+        let (rules, progress, scanning) = (Arc::new(rules), Arc::default(), Arc::default());
+        Self { writer, views, clock, actor, rules, progress, scanning }
     }
 
     /// Looks at the time again and again, until `stop`.
@@ -74,15 +129,61 @@ impl Jobs {
     /// # Errors
     /// When the writer does not take a command, or the log cannot be read.
     pub async fn run_due(&self) -> Result<(), JobError> {
-        let mut rated_with = self.rated_with.lock().await;
-        self.repeat(|| Command::BookExpiredQuota { lots_max: AT_ONCE }).await?;
+        let mut progress = self.progress.lock().await;
         self.repeat(|| Command::TimeOutPairings { halves_max: AT_ONCE }).await?;
+        self.repeat(|| Command::LapseVouchers { vouchers_max: AT_ONCE }).await?;
         let newest = self.views.look(|reading| reading.books.prices.next_version());
-        if *rated_with != Some(newest) {
+        if progress.rated_with != Some(newest) {
             self.rate_backlog().await?;
-            *rated_with = Some(newest);
+            progress.rated_with = Some(newest);
+        }
+        self.run_scheduled(&mut progress).await
+    }
+
+    /// The jobs that have their times: at the start what was missed, then at each time once.
+    async fn run_scheduled(&self, progress: &mut Progress) -> Result<(), JobError> {
+        let now = self.clock.now();
+        if let Some(by) = self.rules.quota_expiry.last_until(now)
+            && progress.expired.is_none_or(|expired| expired < by)
+        {
+            self.book_expired(by).await?;
+            progress.expired = Some(by);
+        }
+        if let Some(due) = self.rules.strategy_scan.last_until(now)
+            && progress.scanned.is_none_or(|scanned| scanned < due)
+        {
+            self.scan_strategies().await?;
+            progress.scanned = Some(now);
         }
         Ok(())
+    }
+
+    /// Writes off what remains of every lot that had expired by `by`, or by now if that is earlier.
+    /// Stopped half-way, the next run goes on where it was.
+    ///
+    /// # Errors
+    /// When the writer does not take a command, or the log cannot be read.
+    pub async fn book_expired(&self, by: Timestamp) -> Result<ExpiryReport, JobError> {
+        let (mut lots, mut units, mut users) = (0_u64, 0_i64, HashSet::new());
+        loop {
+            let command = Command::BookExpiredQuota { by, lots_max: AT_ONCE };
+            let envelope = Envelope::new(self.actor.clone(), command);
+            let receipt = self.writer.submit(envelope).await?;
+            for recorded in receipt.events() {
+                if let Event::QuotaExpired(expired) = &recorded.event {
+                    lots = lots.saturating_add(1);
+                    units = units.saturating_add(expired.amount.units());
+                    users.insert(expired.user);
+                }
+            }
+            if receipt.outcome != Outcome::Recorded {
+                break;
+            }
+        }
+        let users = u64::try_from(users.len()).unwrap_or(u64::MAX);
+        let amount = Credits::from_units(units);
+        let expired_by = by.min(self.clock.now());
+        Ok(ExpiryReport { job: "quota-expiry", expired_by, lots, users, amount })
     }
 
     /// Issues the command until there is nothing left for it to do.

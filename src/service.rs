@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::Config,
-    domain::Rules,
     http::{
         self, Services,
         auth::Authenticator,
@@ -74,9 +73,7 @@ impl Book {
         let options = WriterOptions {
             queue_max: config.limits.queue_commands_max,
             checkpoint_events: config.checkpoint.every_events,
-            rules: Rules {
-                pairing_timeout_seconds: i64::from(config.intake.pairing_timeout_seconds),
-            },
+            rules: config.rules()?,
         };
         let reader = log.reader();
         let Started { writer, reading, head, healthy, ended } =
@@ -140,7 +137,8 @@ pub async fn run_beside(
 
     beside(&book);
 
-    let jobs = Jobs::new(book.writer.clone(), book.views.clone(), clock.clone());
+    let jobs =
+        Jobs::new(book.writer.clone(), book.views.clone(), clock.clone(), config.job_rules()?);
     let mut work = JoinSet::new();
     work.spawn(jobs.clone().run(stop.clone()));
     if let Some(intake) = intake_config(&config) {

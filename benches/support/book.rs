@@ -71,7 +71,7 @@ impl Book {
 /// The operator's rules that everything is decided by.
 pub(crate) fn rules() -> Rules {
     let seconds = Config::default().intake.pairing_timeout_seconds;
-    Rules { pairing_timeout_seconds: i64::from(seconds) }
+    Rules { pairing_timeout_seconds: i64::from(seconds), ..Rules::default() }
 }
 
 /// Hands commands in, a thousand at a time; every one must be new.

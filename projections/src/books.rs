@@ -1,18 +1,21 @@
 //! The folds together: what the writer decides by, and what readers read.
 
-use schemas::{Event, Recorded, Sequence, Timestamp, UserId};
+use schemas::{Event, Recorded, Sequence, Timestamp};
 
 use crate::calls::Calls;
 use crate::directory::Directory;
 use crate::draw_rules::DrawRules;
 use crate::histories::Histories;
-use crate::ledger::{Ledger, quota_postings};
+use crate::ledger::{Ledger, moved_users};
 use crate::names::Names;
 use crate::prices::Prices;
+use crate::profiles::Profiles;
 use crate::projection::Projection;
 use crate::quota::Quota;
+use crate::strategies::Strategies;
 use crate::unrated::Unrated;
 use crate::usage::UsageByDay;
+use crate::vouchers::Vouchers;
 use crate::wallets::Wallets;
 
 /// What both the writer and the readers need.
@@ -38,6 +41,12 @@ pub struct Books {
     pub draw_rules: DrawRules,
     /// Usage without a price.
     pub unrated: Unrated,
+    /// Everyone's attributes.
+    pub profiles: Profiles,
+    /// The recharge strategies, and what they gave.
+    pub strategies: Strategies,
+    /// Every voucher.
+    pub vouchers: Vouchers,
 }
 
 impl Books {
@@ -61,6 +70,9 @@ impl Books {
             prices,
             draw_rules,
             unrated,
+            profiles,
+            strategies,
+            vouchers,
         } = self;
         *head = recorded.sequence;
         *recorded_at = recorded.recorded_at;
@@ -70,6 +82,9 @@ impl Books {
         prices.apply(recorded);
         draw_rules.apply(recorded);
         unrated.apply(recorded);
+        profiles.apply(recorded);
+        strategies.apply(recorded);
+        vouchers.apply(recorded);
         if quota.follow(recorded).is_none() {
             ledger.report(recorded.sequence, "quota is drawn that is not there".to_owned());
         }
@@ -79,24 +94,14 @@ impl Books {
     }
 
     fn cross_check(&mut self, recorded: &Recorded) {
-        let Self { ledger, quota, wallets, .. } = self;
-        let mut user = None;
-        quota_postings(&recorded.event, |posting| {
-            if let crate::ledger::QuotaAccount::Lots(moved)
-            | crate::ledger::QuotaAccount::Overdraft(moved) = posting.source
-            {
-                user = Some(moved);
-            }
-        });
-        if let Event::QuotaRecharged(recharge) = &recorded.event {
-            user = Some(recharge.user);
-        }
-        let quota_agrees = |user: UserId| {
+        let Self { ledger, quota, wallets, vouchers, .. } = self;
+        let mut disagree = ledger.in_vouchers() != vouchers.reserved();
+        moved_users(&recorded.event, |user| {
             let account = quota.account(user);
-            ledger.lots(user) == account.remaining()
-                && ledger.overdraft(user).checked_neg() == Some(account.overdraft())
-        };
-        if user.is_some_and(|user| !quota_agrees(user)) {
+            disagree |= ledger.lots(user) != account.remaining()
+                || ledger.overdraft(user).checked_neg() != Some(account.overdraft());
+        });
+        if disagree {
             ledger.report(recorded.sequence, "quota and ledger disagree".to_owned());
         }
         let tenant = match &recorded.event {

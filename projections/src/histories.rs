@@ -2,7 +2,9 @@
 //! as of any past moment are read back out of the log.
 
 use bincode::{Decode, Encode};
-use schemas::{CallContext, Event, NameId, Recorded, Sequence, TenantId, UserId};
+use schemas::{
+    CallContext, Event, NameId, Recorded, Sequence, StrategyId, TenantId, UserId, VoucherOutcome,
+};
 
 use crate::collections::{Paged, PostingList, Sharded};
 use crate::projection::Projection;
@@ -24,6 +26,8 @@ pub struct Histories {
     tenant_money: Paged<PostingList>,
     user_calls: Paged<PostingList>,
     user_quota: Paged<PostingList>,
+    user_moves: Paged<PostingList>,
+    executions: Paged<PostingList>,
     /// By the sequence of the half, or of the consumption. Only where something did follow, or may.
     sequels: Sharded<Sequence, Sequel, 64>,
     timed_out: u64,
@@ -55,10 +59,23 @@ impl Histories {
         self.user_calls.get(user.number())
     }
 
-    /// A user's recharges and expiries.
+    /// A user's movements of quota as an audit shows them: recharges, expiries, vouchers, corrections.
     #[must_use]
     pub fn user_quota(&self, user: UserId) -> &PostingList {
         self.user_quota.get(user.number())
+    }
+
+    /// The events that moved a user's lots and are not in [`Self::user_quota`] or
+    /// [`Self::user_calls`]: the items of vouchers.
+    #[must_use]
+    pub fn user_moves(&self, user: UserId) -> &PostingList {
+        self.user_moves.get(user.number())
+    }
+
+    /// What a strategy gave, and what it failed to give.
+    #[must_use]
+    pub fn executions(&self, strategy: StrategyId) -> &PostingList {
+        self.executions.get(strategy.0)
     }
 
     /// What became of a timed-out half or an unrated consumption.
@@ -82,8 +99,15 @@ impl Histories {
     /// Bytes that the positions take on the heap.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        [&self.tenant_calls, &self.tenant_money, &self.user_calls, &self.user_quota]
-            .into_iter()
+        [
+            &self.tenant_calls,
+            &self.tenant_money,
+            &self.user_calls,
+            &self.user_quota,
+            &self.user_moves,
+            &self.executions,
+        ]
+        .into_iter()
             .flat_map(Paged::iter)
             .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
             .fold(self.calls.heap_bytes(), usize::saturating_add)
@@ -97,6 +121,14 @@ impl Histories {
         }
     }
 
+    fn quota(&mut self, sequence: Sequence, user: UserId) {
+        self.user_quota.get_mut(user.number()).push(sequence);
+    }
+
+    fn moved(&mut self, sequence: Sequence, user: UserId) {
+        self.user_moves.get_mut(user.number()).push(sequence);
+    }
+
     fn call_of(&mut self, sequence: Sequence, context: &CallContext) {
         self.call(sequence, context.tenant, context.user);
     }
@@ -104,7 +136,7 @@ impl Histories {
 
 impl Projection for Histories {
     const NAME: &'static str = "histories";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         let sequence = recorded.sequence;
@@ -128,8 +160,28 @@ impl Projection for Histories {
                 self.timed_out = self.timed_out.saturating_add(1);
             }
             Event::ConflictObserved(_) => self.conflicts = self.conflicts.saturating_add(1),
-            Event::QuotaRecharged(lot) => self.user_quota.get_mut(lot.user.number()).push(sequence),
-            Event::QuotaExpired(lot) => self.user_quota.get_mut(lot.user.number()).push(sequence),
+            Event::QuotaRecharged(lot) => self.quota(sequence, lot.user),
+            Event::QuotaExpired(lot) => self.quota(sequence, lot.user),
+            Event::QuotaWithdrawn(moved) => self.quota(sequence, moved.user),
+            Event::QuotaDrawn(moved) => self.quota(sequence, moved.user),
+            Event::QuotaRefunded(moved) => self.quota(sequence, moved.user),
+            Event::StrategyExecuted(given) => {
+                self.quota(sequence, given.user);
+                self.executions.get_mut(given.strategy.0).push(sequence);
+            }
+            Event::StrategyFailed(failed) => {
+                self.executions.get_mut(failed.strategy.0).push(sequence);
+            }
+            Event::VoucherItemReserved(item) => self.moved(sequence, item.giver),
+            Event::VoucherItemSettled(item) => self.moved(sequence, item.user),
+            Event::VoucherIssued(voucher) => self.quota(sequence, voucher.giver),
+            Event::VoucherClosed(voucher) => self.quota(
+                sequence,
+                match voucher.outcome {
+                    VoucherOutcome::Redeemed => voucher.receiver,
+                    VoucherOutcome::Cancelled | VoucherOutcome::Lapsed => voucher.giver,
+                },
+            ),
             Event::WalletToppedUp(money) => {
                 self.tenant_money.get_mut(money.tenant.number()).push(sequence);
             }

@@ -2,7 +2,7 @@
 //! quota and wallet folds say must agree with it after every event.
 
 use bincode::{Decode, Encode};
-use schemas::{Credits, Draw, Event, Money, NameId, Recorded, Sequence, TenantId, UserId};
+use schemas::{Credits, Draw, Event, ItemOutcome, Money, NameId, Recorded, Sequence, TenantId, UserId};
 
 use crate::collections::Paged;
 use crate::projection::Projection;
@@ -31,6 +31,8 @@ pub enum QuotaAccount {
     Consumed,
     /// What lapsed.
     Expired,
+    /// What is in vouchers that are neither redeemed nor returned.
+    Vouchers,
 }
 
 /// The accounts that money moves between.
@@ -50,38 +52,49 @@ pub enum MoneyAccount {
 
 /// The movements of quota that an event implies.
 pub fn quota_postings(event: &Event, mut post: impl FnMut(Posting<QuotaAccount, Credits>)) {
-    use QuotaAccount::{Consumed, Expired, Issued, Lots, Overdraft};
-    let mut draw = |user: Option<UserId>, draw: &Draw| {
-        let Some(user) = user else { return };
-        for lot in &draw.lots {
-            post(Posting { source: Lots(user), destination: Consumed, amount: lot.amount });
-        }
-        if !draw.overdraft.is_zero() {
-            post(Posting {
-                source: Overdraft(user),
-                destination: Consumed,
-                amount: draw.overdraft,
-            });
+    use QuotaAccount::{Consumed, Expired, Issued, Lots, Overdraft, Vouchers};
+    let mut post = |source, destination, amount: Credits| {
+        if !amount.is_zero() {
+            post(Posting { source, destination, amount });
         }
     };
     match event {
         Event::ConsumptionRecorded(consumption) => {
-            draw(consumption.context.user, &consumption.draw);
+            post_draw(consumption.context.user, &consumption.draw, post);
         }
-        Event::ConsumptionRated(rated) => draw(rated.context.user, &rated.draw),
-        Event::QuotaRecharged(lot) => {
-            let user = lot.user;
-            post(Posting { source: Issued, destination: Lots(user), amount: lot.amount });
-            if !lot.overdraft_paid.is_zero() {
-                post(Posting {
-                    source: Lots(user),
-                    destination: Overdraft(user),
-                    amount: lot.overdraft_paid,
-                });
+        Event::ConsumptionRated(rated) => post_draw(rated.context.user, &rated.draw, post),
+        Event::QuotaDrawn(drawn) => post_draw(Some(drawn.user), &drawn.draw, post),
+        Event::QuotaRecharged(given) => {
+            post(Issued, Lots(given.user), given.amount);
+            post(Lots(given.user), Overdraft(given.user), given.overdraft_paid);
+        }
+        Event::StrategyExecuted(given) => {
+            post(Issued, Lots(given.user), given.amount);
+            post(Lots(given.user), Overdraft(given.user), given.overdraft_paid);
+        }
+        Event::QuotaExpired(lot) => post(Lots(lot.user), Expired, lot.amount),
+        Event::QuotaWithdrawn(withdrawn) => {
+            let user = withdrawn.user;
+            withdrawn.unused.iter().for_each(|part| post(Lots(user), Issued, part.amount));
+            withdrawn.drawn.iter().for_each(|part| post(Overdraft(user), Issued, part.amount));
+        }
+        Event::QuotaRefunded(refund) => {
+            let user = refund.user;
+            refund.lots.iter().for_each(|part| post(Consumed, Lots(user), part.amount));
+            post(Consumed, Overdraft(user), refund.overdraft);
+        }
+        Event::VoucherItemReserved(item) => {
+            item.lots.iter().for_each(|part| post(Lots(item.giver), Vouchers, part.amount));
+        }
+        Event::VoucherItemSettled(item) => {
+            let from = if item.foreign { Issued } else { Vouchers };
+            match item.outcome {
+                ItemOutcome::Redeemed | ItemOutcome::Returned => {
+                    post(from, Lots(item.user), item.amount);
+                    post(Lots(item.user), Overdraft(item.user), item.overdraft_paid);
+                }
+                ItemOutcome::Expired => post(from, Expired, item.amount),
             }
-        }
-        Event::QuotaExpired(lot) => {
-            post(Posting { source: Lots(lot.user), destination: Expired, amount: lot.amount });
         }
         Event::NameIntroduced(_)
         | Event::WalletToppedUp(_)
@@ -94,8 +107,42 @@ pub fn quota_postings(event: &Event, mut post: impl FnMut(Posting<QuotaAccount, 
         | Event::PairingTimedOut(_)
         | Event::ConflictObserved(_)
         | Event::TenantRegistered(_)
-        | Event::UserRegistered(_) => {}
+        | Event::UserRegistered(_)
+        | Event::UserDescribed(_)
+        | Event::UserErased(_)
+        | Event::StrategyCreated(_)
+        | Event::StrategyUpdated(_)
+        | Event::StrategySwitched(_)
+        | Event::StrategyDeleted(_)
+        | Event::StrategyFailed(_)
+        | Event::StrategyTickHandled(_)
+        | Event::VoucherIssued(_)
+        | Event::VoucherClosed(_) => {}
     }
+}
+
+fn post_draw(
+    user: Option<UserId>,
+    draw: &Draw,
+    mut post: impl FnMut(QuotaAccount, QuotaAccount, Credits),
+) {
+    use QuotaAccount::{Consumed, Lots, Overdraft};
+    let Some(user) = user else { return };
+    for lot in &draw.lots {
+        post(Lots(user), Consumed, lot.amount);
+    }
+    post(Overdraft(user), Consumed, draw.overdraft);
+}
+
+/// The users whose lots or overdraft an event moves; a user may be told more than once.
+pub fn moved_users(event: &Event, mut each: impl FnMut(UserId)) {
+    quota_postings(event, |posting| {
+        for account in [posting.source, posting.destination] {
+            if let QuotaAccount::Lots(user) | QuotaAccount::Overdraft(user) = account {
+                each(user);
+            }
+        }
+    });
 }
 
 /// The movements of money that an event implies.
@@ -137,7 +184,23 @@ pub fn money_postings(event: &Event, mut post: impl FnMut(Posting<MoneyAccount, 
         | Event::PairingTimedOut(_)
         | Event::ConflictObserved(_)
         | Event::TenantRegistered(_)
-        | Event::UserRegistered(_) => {}
+        | Event::UserRegistered(_)
+        | Event::UserDescribed(_)
+        | Event::UserErased(_)
+        | Event::QuotaWithdrawn(_)
+        | Event::QuotaDrawn(_)
+        | Event::QuotaRefunded(_)
+        | Event::StrategyCreated(_)
+        | Event::StrategyUpdated(_)
+        | Event::StrategySwitched(_)
+        | Event::StrategyDeleted(_)
+        | Event::StrategyExecuted(_)
+        | Event::StrategyFailed(_)
+        | Event::StrategyTickHandled(_)
+        | Event::VoucherItemReserved(_)
+        | Event::VoucherIssued(_)
+        | Event::VoucherItemSettled(_)
+        | Event::VoucherClosed(_) => {}
     }
 }
 
@@ -170,6 +233,7 @@ pub struct Ledger {
     issued: i128,
     consumed: i128,
     expired: i128,
+    vouchers: i128,
     funding: Money,
     adjustments: Money,
     unbilled: Money,
@@ -201,6 +265,12 @@ impl Ledger {
         self.tenants.get(tenant.number()).accrued
     }
 
+    /// What is in vouchers that are neither redeemed nor returned, in the smallest unit.
+    #[must_use]
+    pub const fn in_vouchers(&self) -> i128 {
+        self.vouchers
+    }
+
     /// The laws that events broke.
     #[must_use]
     pub fn violations(&self) -> &[Violation] {
@@ -219,7 +289,7 @@ impl Ledger {
             sum.saturating_add(i128::from(user.lots.units()))
                 .saturating_add(i128::from(user.overdraft.units()))
         });
-        let quota = [self.issued, self.consumed, self.expired]
+        let quota = [self.issued, self.consumed, self.expired, self.vouchers]
             .into_iter()
             .fold(users, i128::saturating_add);
         let tenants = self.tenants.iter().fold(0_i128, |sum, (_, tenant)| {
@@ -246,6 +316,7 @@ impl Ledger {
             QuotaAccount::Issued => self.issued = self.issued.checked_add(wide)?,
             QuotaAccount::Consumed => self.consumed = self.consumed.checked_add(wide)?,
             QuotaAccount::Expired => self.expired = self.expired.checked_add(wide)?,
+            QuotaAccount::Vouchers => self.vouchers = self.vouchers.checked_add(wide)?,
         }
         Some(())
     }
@@ -265,7 +336,7 @@ impl Ledger {
 
 impl Projection for Ledger {
     const NAME: &'static str = "ledger";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         let mut broken = None;

@@ -10,11 +10,14 @@ pub mod histories;
 pub mod ledger;
 pub mod names;
 pub mod prices;
+pub mod profiles;
 mod projection;
 mod projections;
 pub mod quota;
+pub mod strategies;
 pub mod unrated;
 pub mod usage;
+pub mod vouchers;
 pub mod wallets;
 
 pub use projection::Projection;

@@ -13,13 +13,16 @@ use crate::histories::Histories;
 use crate::ledger::Ledger;
 use crate::names::Names;
 use crate::prices::Prices;
+use crate::profiles::Profiles;
 use crate::quota::Quota;
+use crate::strategies::Strategies;
 use crate::unrated::Unrated;
 use crate::usage::UsageByDay;
+use crate::vouchers::Vouchers;
 use crate::wallets::Wallets;
 
 /// The name and the version of every part of a checkpoint.
-pub const PARTS: [(&str, u32); 11] = [
+pub const PARTS: [(&str, u32); 14] = [
     version_of::<Names>(),
     version_of::<Directory>(),
     version_of::<Ledger>(),
@@ -28,6 +31,9 @@ pub const PARTS: [(&str, u32); 11] = [
     version_of::<Prices>(),
     version_of::<DrawRules>(),
     version_of::<Unrated>(),
+    version_of::<Profiles>(),
+    version_of::<Strategies>(),
+    version_of::<Vouchers>(),
     version_of::<Calls>(),
     version_of::<UsageByDay>(),
     version_of::<Histories>(),
@@ -98,6 +104,9 @@ impl Projections {
             prices,
             draw_rules,
             unrated,
+            profiles,
+            strategies,
+            vouchers,
         } = books;
         vec![
             part(names),
@@ -108,6 +117,9 @@ impl Projections {
             part(prices),
             part(draw_rules),
             part(unrated),
+            part(profiles),
+            part(strategies),
+            part(vouchers),
             part(calls),
             part(usage),
             part(histories),
@@ -138,6 +150,9 @@ impl Projections {
                 prices: part(bytes(Prices::NAME))?,
                 draw_rules: part(bytes(DrawRules::NAME))?,
                 unrated: part(bytes(Unrated::NAME))?,
+                profiles: part(bytes(Profiles::NAME))?,
+                strategies: part(bytes(Strategies::NAME))?,
+                vouchers: part(bytes(Vouchers::NAME))?,
             },
             calls: part(bytes(Calls::NAME))?,
             usage: part(bytes(UsageByDay::NAME))?,

@@ -2,133 +2,16 @@
 
 use bincode::{Decode, Encode};
 use schemas::{
-    Credits, Draw, Event, LotDraw, LotSource, NameId, Recorded, Sequence, Timestamp, UserId,
+    Credits, Draw, Event, ItemOutcome, LotSource, NameId, QuotaRefunded, QuotaWithdrawn,
+    Recorded, Timestamp, UserId,
 };
 
 use crate::collections::Paged;
 use crate::projection::Projection;
 
-/// An expiring part of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-pub struct Lot {
-    /// The moment from which it is worth nothing.
-    pub expires_at: Timestamp,
-    /// Its name: the sequence of the recharge.
-    pub id: Sequence,
-    /// What it began with.
-    pub granted: Credits,
-    /// What is left of it.
-    pub remaining: Credits,
-    /// Where it comes from.
-    pub source: LotSource,
-}
+mod account;
 
-/// The most lots that one draw is spread over.
-pub const LOTS_A_DRAW_MAX: usize = 256;
-
-/// One user's quota.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Account {
-    /// Soonest expiry first, then oldest; used up ones stay until they expire.
-    lots: Vec<Lot>,
-    overdraft: Credits,
-    remaining: Credits,
-    given: bool,
-}
-
-impl Account {
-    /// The lots that are worth something or were, and have not expired at `now`.
-    pub fn lots_at(&self, now: Timestamp) -> impl Iterator<Item = &Lot> {
-        self.lots.iter().filter(move |lot| lot.expires_at > now)
-    }
-
-    /// All lots that are not written off.
-    #[must_use]
-    pub fn lots(&self) -> &[Lot] {
-        &self.lots
-    }
-
-    /// What was drawn beyond all lots and not paid by a later recharge.
-    #[must_use]
-    pub const fn overdraft(&self) -> Credits {
-        self.overdraft
-    }
-
-    /// What all lots hold, expired ones that are not yet written off included.
-    #[must_use]
-    pub const fn remaining(&self) -> Credits {
-        self.remaining
-    }
-
-    /// Whether the user has ever been given quota.
-    #[must_use]
-    pub const fn was_given(&self) -> bool {
-        self.given
-    }
-
-    /// What can be drawn at `now`; minus the overdraft when there is one.
-    #[must_use]
-    pub fn available_at(&self, now: Timestamp) -> Credits {
-        let held =
-            self.lots_at(now).fold(0_i64, |sum, lot| sum.saturating_add(lot.remaining.units()));
-        Credits::from_units(held.saturating_sub(self.overdraft.units()))
-    }
-
-    /// Which lots `amount` would be drawn from at `now`, soonest expiry first, then oldest; what
-    /// they do not cover is the overdraft. So is what lies beyond the first [`LOTS_A_DRAW_MAX`] lots,
-    /// so that every draw fits into an event: the later lots keep what is owed.
-    #[must_use]
-    pub fn plan_draw(&self, amount: Credits, now: Timestamp, rule_version: u32) -> Draw {
-        let mut left = amount;
-        let mut lots = Vec::new();
-        for lot in self.lots_at(now).filter(|lot| lot.remaining.is_positive()).take(LOTS_A_DRAW_MAX)
-        {
-            let part = left.min(lot.remaining);
-            if !part.is_positive() {
-                break;
-            }
-            lots.push(LotDraw { lot: lot.id, amount: part });
-            left = left.checked_sub(part).unwrap_or(Credits::ZERO);
-        }
-        Draw { rule_version, lots, overdraft: left.max(Credits::ZERO) }
-    }
-
-    fn recharge(&mut self, lot: Lot, overdraft_paid: Credits) -> Option<()> {
-        self.given = true;
-        self.overdraft = self.overdraft.checked_sub(overdraft_paid)?;
-        self.remaining = self.remaining.checked_add(lot.remaining)?;
-        if lot.granted.is_positive() {
-            let order = |lot: &Lot| (lot.expires_at, lot.id);
-            let place = self.lots.partition_point(|present| order(present) < order(&lot));
-            self.lots.insert(place, lot);
-        }
-        (!self.overdraft.is_negative()).then_some(())
-    }
-
-    fn draw(&mut self, draw: &Draw) -> Option<()> {
-        for part in &draw.lots {
-            let lot = self.lots.iter_mut().find(|lot| lot.id == part.lot)?;
-            lot.remaining = lot.remaining.checked_sub(part.amount)?;
-            if lot.remaining.is_negative() {
-                return None;
-            }
-            self.remaining = self.remaining.checked_sub(part.amount)?;
-        }
-        self.overdraft = self.overdraft.checked_add(draw.overdraft)?;
-        Some(())
-    }
-
-    fn expire(&mut self, id: Sequence, amount: Credits) -> Option<()> {
-        let place = self.lots.iter().position(|lot| lot.id == id)?;
-        let lot = self.lots.remove(place);
-        self.remaining = self.remaining.checked_sub(amount)?;
-        (lot.remaining == amount).then_some(())
-    }
-
-    fn forget_used_up(&mut self, now: Timestamp) {
-        self.lots.retain(|lot| lot.remaining.is_positive() || lot.expires_at > now);
-    }
-}
+pub use account::{Account, LOTS_A_DRAW_MAX, Lot, take};
 
 /// Everyone's quota.
 #[derive(Debug, Clone, Default, Encode, Decode)]
@@ -151,19 +34,43 @@ impl Quota {
     /// Takes one event in; `None` when the event breaks a law of quota: it draws or writes off what
     /// is not there.
     pub fn follow(&mut self, recorded: &Recorded) -> Option<()> {
+        let lot = |amount: Credits, expires_at: Timestamp, source: LotSource| Lot {
+            expires_at,
+            id: recorded.sequence,
+            granted: amount,
+            remaining: amount,
+            source,
+            model: None,
+        };
         match &recorded.event {
-            Event::QuotaRecharged(recharge) => {
-                let granted = recharge.amount.checked_sub(recharge.overdraft_paid)?;
-                let lot = Lot {
-                    expires_at: recharge.expires_at,
-                    id: recorded.sequence,
-                    granted,
-                    remaining: granted,
-                    source: recharge.source,
+            Event::QuotaRecharged(given) => {
+                let lot = lot(given.amount, given.expires_at, given.source);
+                self.recharge(recorded, given.user, lot, given.overdraft_paid)
+            }
+            Event::StrategyExecuted(given) => {
+                let lot = lot(given.amount, given.expires_at, LotSource::Strategy);
+                let lot = Lot { model: given.model, ..lot };
+                self.recharge(recorded, given.user, lot, given.overdraft_paid)
+            }
+            Event::VoucherItemSettled(item) => {
+                let source = match item.outcome {
+                    ItemOutcome::Redeemed => LotSource::Transfer,
+                    ItemOutcome::Returned => LotSource::Return,
+                    ItemOutcome::Expired => return Some(()),
                 };
-                let account = self.accounts.get_mut(recharge.user.number());
-                account.forget_used_up(recorded.recorded_at);
-                account.recharge(lot, recharge.overdraft_paid)
+                let lot = lot(item.amount, item.expires_at, source);
+                self.recharge(recorded, item.user, lot, item.overdraft_paid)
+            }
+            Event::VoucherItemReserved(item) => {
+                self.accounts.get_mut(item.giver.number()).withdraw(&item.lots)
+            }
+            Event::QuotaWithdrawn(QuotaWithdrawn { user, unused, drawn, reason: _ }) => {
+                let account = self.accounts.get_mut(user.number());
+                account.withdraw(unused)?;
+                account.withdraw_drawn(drawn)
+            }
+            Event::QuotaRefunded(QuotaRefunded { user, lots, overdraft, reason: _ }) => {
+                self.accounts.get_mut(user.number()).refund(lots, *overdraft)
             }
             Event::QuotaExpired(expired) => {
                 self.accounts.get_mut(expired.user.number()).expire(expired.lot, expired.amount)
@@ -172,6 +79,7 @@ impl Quota {
                 self.draw(consumption.context.user, &consumption.draw)
             }
             Event::ConsumptionRated(rated) => self.draw(rated.context.user, &rated.draw),
+            Event::QuotaDrawn(drawn) => self.draw(Some(drawn.user), &drawn.draw),
             Event::NameIntroduced(_)
             | Event::WalletToppedUp(_)
             | Event::WalletAdjusted(_)
@@ -183,8 +91,30 @@ impl Quota {
             | Event::PairingTimedOut(_)
             | Event::ConflictObserved(_)
             | Event::TenantRegistered(_)
-            | Event::UserRegistered(_) => Some(()),
+            | Event::UserRegistered(_)
+            | Event::UserDescribed(_)
+            | Event::UserErased(_)
+            | Event::StrategyCreated(_)
+            | Event::StrategyUpdated(_)
+            | Event::StrategySwitched(_)
+            | Event::StrategyDeleted(_)
+            | Event::StrategyFailed(_)
+            | Event::StrategyTickHandled(_)
+            | Event::VoucherIssued(_)
+            | Event::VoucherClosed(_) => Some(()),
         }
+    }
+
+    fn recharge(
+        &mut self,
+        recorded: &Recorded,
+        user: UserId,
+        lot: Lot,
+        overdraft_paid: Credits,
+    ) -> Option<()> {
+        let account = self.accounts.get_mut(user.number());
+        account.forget_used_up(recorded.recorded_at);
+        account.recharge(lot, overdraft_paid)
     }
 
     fn draw(&mut self, user: Option<UserId>, draw: &Draw) -> Option<()> {
@@ -197,7 +127,7 @@ impl Quota {
 
 impl Projection for Quota {
     const NAME: &'static str = "quota";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         let _lawful = self.follow(recorded);

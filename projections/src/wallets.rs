@@ -62,7 +62,23 @@ impl Wallets {
             | Event::PairingTimedOut(_)
             | Event::ConflictObserved(_)
             | Event::TenantRegistered(_)
-            | Event::UserRegistered(_) => Some(()),
+            | Event::UserRegistered(_)
+            | Event::UserDescribed(_)
+            | Event::UserErased(_)
+            | Event::QuotaWithdrawn(_)
+            | Event::QuotaDrawn(_)
+            | Event::QuotaRefunded(_)
+            | Event::StrategyCreated(_)
+            | Event::StrategyUpdated(_)
+            | Event::StrategySwitched(_)
+            | Event::StrategyDeleted(_)
+            | Event::StrategyExecuted(_)
+            | Event::StrategyFailed(_)
+            | Event::StrategyTickHandled(_)
+            | Event::VoucherItemReserved(_)
+            | Event::VoucherIssued(_)
+            | Event::VoucherItemSettled(_)
+            | Event::VoucherClosed(_) => Some(()),
         }
     }
 

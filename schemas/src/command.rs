@@ -3,9 +3,13 @@
 
 use bincode::Encode;
 
+mod quota;
+
+pub use quota::*;
+
 use crate::{
     Credits, DrawRule, ExternalId, Fingerprint, LotSource, Money, Name, PriceSheet, RequestDetails,
-    Sequence, ServiceTier, Timestamp, Usage,
+    Sequence, ServiceTier, StrategyId, Timestamp, Usage, VoucherId,
 };
 
 /// A request to change the book.
@@ -27,8 +31,10 @@ pub enum Command {
     SetDrawRule(SetDrawRule),
     /// Publish a price book.
     PublishPrices(PublishPrices),
-    /// Write off what remains of lots that have expired.
+    /// Write off what remains of lots that had expired by a moment, which is not in the future.
     BookExpiredQuota {
+        /// The moment.
+        by: Timestamp,
         /// At most this many lots.
         lots_max: u32,
     },
@@ -43,6 +49,42 @@ pub enum Command {
     RegisterTenant(RegisterTenant),
     /// Make a user known as a tenant's.
     RegisterUser(RegisterUser),
+    /// Set a user's attributes.
+    DescribeUser(Box<DescribeUser>),
+    /// Put on record that a user's personal data is unreadable, and forget the attributes.
+    EraseUser {
+        /// The user.
+        user: Name,
+    },
+    /// Move a counter of a user's quota, as gateways know it.
+    MoveCounter(MoveCounter),
+    /// Make a recharge strategy.
+    CreateStrategy(Box<StrategyDraft>),
+    /// Change a recharge strategy.
+    UpdateStrategy(Box<UpdateStrategy>),
+    /// Remove a recharge strategy.
+    DeleteStrategy {
+        /// The strategy.
+        strategy: StrategyId,
+    },
+    /// Let a strategy give to some of the users.
+    ExecuteStrategy(ExecuteStrategy),
+    /// Put quota into a voucher.
+    IssueVoucher(Box<IssueVoucher>),
+    /// Take the quota out of a voucher.
+    RedeemVoucher(Box<RedeemVoucher>),
+    /// Take a voucher back.
+    CancelVoucher {
+        /// The voucher.
+        voucher: VoucherId,
+        /// Who gave it.
+        giver: Name,
+    },
+    /// Return what is in vouchers whose own time has run out.
+    LapseVouchers {
+        /// At most this many vouchers.
+        vouchers_max: u32,
+    },
 }
 
 /// A command with its sender and by what it is recognised.
@@ -95,6 +137,8 @@ impl Command {
             Self::ReceiveResponse(report) => {
                 Fingerprint::of_halves(None, Some(half_fingerprint(report.as_ref())))
             }
+            // What the giver is called may be sealed anew each time.
+            Self::IssueVoucher(voucher) => Fingerprint(first_bytes(&hashed(&voucher.order))),
             other => Fingerprint(first_bytes(&hashed(other))),
         }
     }

@@ -1,7 +1,17 @@
 //! Every fact that the log can hold, in one list. An event's shape never changes once it is
 //! released: a new shape is a new variant at the end of the list.
 
+mod person;
+mod quota;
+mod strategy;
+mod voucher;
+
 use bincode::{Decode, Encode};
+
+pub use person::*;
+pub use quota::*;
+pub use strategy::*;
+pub use voucher::*;
 
 use crate::{
     AssistantId, Charge, Credits, ExternalId, FinishReasonId, ModelId, Money, NameKind, PriceSheet,
@@ -44,6 +54,38 @@ pub enum Event {
     TenantRegistered(TenantRegistered),
     /// A user that may have been seen in messages before is known as a tenant's now.
     UserRegistered(UserRegistered),
+    /// A user's attributes were set.
+    UserDescribed(Box<UserDescribed>),
+    /// A user's personal data was made unreadable for ever, and the attributes forgotten.
+    UserErased(UserErased),
+    /// Quota was taken back from a user.
+    QuotaWithdrawn(QuotaWithdrawn),
+    /// Quota was drawn by a sender that names the amount itself.
+    QuotaDrawn(QuotaDrawn),
+    /// Quota that had been drawn was given back.
+    QuotaRefunded(QuotaRefunded),
+    /// A recharge strategy was made.
+    StrategyCreated(Box<StrategyDefined>),
+    /// A recharge strategy was changed.
+    StrategyUpdated(Box<StrategyDefined>),
+    /// A recharge strategy was switched on or off.
+    StrategySwitched(StrategySwitched),
+    /// A recharge strategy was removed; what it gave stays.
+    StrategyDeleted(StrategyDeleted),
+    /// A strategy gave a user quota: a new lot.
+    StrategyExecuted(StrategyExecuted),
+    /// A strategy could not give a user what it should.
+    StrategyFailed(StrategyFailed),
+    /// A tick of a periodic strategy has been handled for every user.
+    StrategyTickHandled(StrategyTickHandled),
+    /// A part of a voucher was taken out of its giver's lots.
+    VoucherItemReserved(VoucherItemReserved),
+    /// A voucher is complete and can be redeemed.
+    VoucherIssued(Box<VoucherIssued>),
+    /// A part of a voucher became a lot, or had expired.
+    VoucherItemSettled(VoucherItemSettled),
+    /// A voucher has ended.
+    VoucherClosed(VoucherClosed),
 }
 
 macro_rules! type_names {
@@ -79,6 +121,22 @@ type_names! {
     ConsumptionRated => "consumption_rated",
     TenantRegistered => "tenant_registered",
     UserRegistered => "user_registered",
+    UserDescribed => "user_described",
+    UserErased => "user_erased",
+    QuotaWithdrawn => "quota_withdrawn",
+    QuotaDrawn => "quota_drawn",
+    QuotaRefunded => "quota_refunded",
+    StrategyCreated => "strategy_created",
+    StrategyUpdated => "strategy_updated",
+    StrategySwitched => "strategy_switched",
+    StrategyDeleted => "strategy_deleted",
+    StrategyExecuted => "strategy_executed",
+    StrategyFailed => "strategy_failed",
+    StrategyTickHandled => "strategy_tick_handled",
+    VoucherItemReserved => "voucher_item_reserved",
+    VoucherIssued => "voucher_issued",
+    VoucherItemSettled => "voucher_item_settled",
+    VoucherClosed => "voucher_closed",
 }
 
 /// See [`Event::NameIntroduced`].
@@ -97,6 +155,14 @@ pub struct NameIntroduced {
 pub enum LotSource {
     /// Given by hand.
     Grant,
+    /// Added to a gateway's counter.
+    Gateway,
+    /// Given by a strategy.
+    Strategy,
+    /// Received by voucher.
+    Transfer,
+    /// Given away by voucher and come back.
+    Return,
 }
 
 /// See [`Event::QuotaRecharged`]. The lot's name is this event's sequence.
@@ -108,7 +174,7 @@ pub struct QuotaRecharged {
     pub amount: Credits,
     /// Of it, what paid the user's overdraft; the rest is the lot.
     pub overdraft_paid: Credits,
-    /// The moment from which the lot is worth nothing.
+    /// The moment after which the lot is worth nothing: it is good to the end of this second.
     pub expires_at: Timestamp,
     /// Where it comes from.
     pub source: LotSource,

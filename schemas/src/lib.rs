@@ -7,19 +7,23 @@ mod builtin_prices;
 mod command;
 mod decimal;
 mod event;
+mod expiry;
 mod ids;
 mod price;
 mod price_map;
 mod rating;
 mod record;
+mod sealed;
 mod time;
 mod usage;
+mod voucher;
 
 pub use amount::{Credits, Money};
 pub use builtin_prices::{builtin_sheet, builtin_sheets};
 pub use command::*;
 pub use decimal::DecimalError;
 pub use event::*;
+pub use expiry::is_expired;
 pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
@@ -32,5 +36,7 @@ pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
+pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
+pub use voucher::VoucherId;

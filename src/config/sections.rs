@@ -3,7 +3,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use schemas::Name;
+use schemas::{ExpiryRule, Name, Tz};
 use serde::{Deserialize, Deserializer, de};
 
 use super::Secret;
@@ -24,6 +24,12 @@ pub struct Config {
     pub limits: Limits,
     /// How often states are saved for a fast start.
     pub checkpoint: Checkpoint,
+    /// When quota expires, and whose days and months are meant.
+    pub quota: Quota,
+    /// Recharge strategies.
+    pub strategies: Strategies,
+    /// When jobs run.
+    pub schedule: Schedules,
     /// Signed transfers.
     pub vouchers: Vouchers,
     /// What the operator reads.
@@ -39,6 +45,9 @@ impl Default for Config {
             intake: Intake::default(),
             limits: Limits::default(),
             checkpoint: Checkpoint::default(),
+            quota: Quota::default(),
+            strategies: Strategies::default(),
+            schedule: Schedules::default(),
             vouchers: Vouchers::default(),
             log: Log::default(),
         }
@@ -271,12 +280,69 @@ impl Default for Checkpoint {
     }
 }
 
+/// When quota expires, and whose days and months are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quota {
+    /// When quota expires that is given without a date: `seed`, `month-end` or `days:N`.
+    pub expiry: ExpiryRule,
+    /// The IANA name of the time zone of months, of jobs, and of schedules that name none.
+    pub time_zone: Tz,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { expiry: ExpiryRule::default(), time_zone: Tz::UTC }
+    }
+}
+
+/// Recharge strategies.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Strategies {
+    /// How many missed ticks of a strategy are caught up at most: the latest.
+    pub catch_up_ticks_max: usize,
+}
+
+impl Default for Strategies {
+    fn default() -> Self {
+        Self { catch_up_ticks_max: 1000 }
+    }
+}
+
+/// When jobs run: cron expressions of five fields.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Schedules {
+    /// When strategies give what they owe.
+    pub strategy_scan: String,
+    /// When expired quota is written off.
+    pub quota_expiry: String,
+}
+
+impl Default for Schedules {
+    fn default() -> Self {
+        Self { strategy_scan: "0 * * * *".to_owned(), quota_expiry: "1 0 1 * *".to_owned() }
+    }
+}
+
 /// Signed transfers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Vouchers {
-    /// Signs vouchers; at least 32 bytes.
+    /// Signs vouchers; at least 32 bytes. Goes before `signing_keys`.
     pub signing_key: Option<Secret>,
+    /// The first signs, unless there is a `signing_key`; all of them verify.
+    pub signing_keys: Vec<Secret>,
+    /// Whether a voucher counts, once, that another book has issued under one of the keys: the
+    /// service that was here before.
+    pub accept_foreign: bool,
+}
+
+impl Default for Vouchers {
+    fn default() -> Self {
+        Self { signing_key: None, signing_keys: Vec::new(), accept_foreign: true }
+    }
 }
 
 /// What the operator reads on standard error.

@@ -1,4 +1,4 @@
-//! What falls due when: lots that expire and halves that wait. An index over the folds, made anew at
+//! What falls due when: lots that expire, vouchers that lapse and halves that wait. An index over the folds, made anew at
 //! every start.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use projections::books::{Books, Deciding};
 use projections::calls::{Calls, Key};
 use schemas::{
-    CallContext, Credits, Event, PairingTimedOut, QuotaExpired, Recorded, Sequence, Timestamp,
-    UserId,
+    CallContext, Credits, Event, ItemOutcome, PairingTimedOut, QuotaExpired, Recorded, Sequence,
+    Timestamp, UserId, VoucherId, is_expired,
 };
 
 /// The index.
 #[derive(Debug, Default)]
 pub struct Due {
     lots: BTreeSet<(Timestamp, UserId, Sequence)>,
+    /// Open vouchers with a time of their own.
+    vouchers: BTreeSet<(Timestamp, VoucherId)>,
     /// In the order in which they were recorded, which is also that of their deadlines.
     halves: BTreeMap<Sequence, (Timestamp, Key)>,
 }
@@ -36,7 +38,14 @@ impl Due {
             .filter(|(_, waiting)| !waiting.timed_out)
             .map(|(key, waiting)| (waiting.sequence, (waiting.since, key)))
             .collect();
-        Self { lots, halves }
+        let vouchers = deciding
+            .books
+            .vouchers
+            .all()
+            .filter(|(_, voucher)| voucher.closed.is_none())
+            .filter_map(|(id, voucher)| Some((voucher.lapses_at?, id)))
+            .collect();
+        Self { lots, vouchers, halves }
     }
 
     /// Takes one event in, after the folds have.
@@ -44,6 +53,24 @@ impl Due {
         match &recorded.event {
             Event::QuotaRecharged(lot) => {
                 self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+            }
+            Event::StrategyExecuted(lot) => {
+                self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+            }
+            Event::VoucherItemSettled(lot) => match lot.outcome {
+                ItemOutcome::Redeemed | ItemOutcome::Returned => {
+                    self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+                }
+                ItemOutcome::Expired => {}
+            },
+            Event::VoucherIssued(voucher) => {
+                self.vouchers.extend(voucher.lapses_at.map(|at| (at, voucher.voucher)));
+            }
+            Event::VoucherClosed(closed) => {
+                let voucher = deciding.books.vouchers.find(closed.voucher);
+                if let Some(lapses_at) = voucher.and_then(|voucher| voucher.lapses_at) {
+                    self.vouchers.remove(&(lapses_at, closed.voucher));
+                }
             }
             Event::RequestReceived(half) => self.wait(recorded, &half.context),
             Event::ResponseReceived(half) => self.wait(recorded, &half.context),
@@ -68,7 +95,7 @@ impl Due {
     /// Lots that expired with nothing left, or are written off, need no write-off.
     fn forget_empty_lots(&mut self, now: Timestamp, books: &Books) {
         while let Some((expires_at, user, lot)) = self.lots.first().copied()
-            && expires_at <= now
+            && is_expired(expires_at, now)
             && remaining(books, user, lot).is_none()
         {
             self.lots.pop_first();
@@ -79,13 +106,23 @@ impl Due {
     pub(super) fn expired_lots(&self, books: &Books, now: Timestamp, most: u32) -> Vec<Event> {
         self.lots
             .iter()
-            .take_while(|(expires_at, _, _)| *expires_at <= now)
+            .take_while(|(expires_at, _, _)| is_expired(*expires_at, now))
             .filter_map(|(_, user, lot)| {
                 let amount = remaining(books, *user, *lot)?;
                 Some(Event::QuotaExpired(QuotaExpired { user: *user, lot: *lot, amount }))
             })
             .take(usize::try_from(most).unwrap_or(usize::MAX))
             .collect()
+    }
+
+    /// At most `most` vouchers whose own time has run out at `now`.
+    pub(super) fn lapsed_vouchers(
+        &self,
+        now: Timestamp,
+        most: u32,
+    ) -> impl Iterator<Item = VoucherId> {
+        let lapsed = self.vouchers.iter().take_while(move |(at, _)| is_expired(*at, now));
+        lapsed.map(|(_, voucher)| *voucher).take(usize::try_from(most).unwrap_or(usize::MAX))
     }
 
     /// The time-outs of at most `most` halves that have waited since `deadline` or longer.

@@ -2,30 +2,68 @@
 //! act; it reads no clock, does no I/O and changes nothing.
 
 mod calls;
+mod counters;
 mod due;
 mod money;
 mod naming;
 mod prices;
 mod quota;
 mod rejection;
+mod strategies;
 mod tenants;
+mod users;
+mod vouchers;
 
 use projections::books::Deciding;
 use projections::calls::Key;
+use std::sync::Arc;
+
 use schemas::{
-    ActorId, Command, CommandHeader, CommandKey, Envelope, Event, Recorded, Sequence, Timestamp,
+    ActorId, Command, CommandHeader, CommandKey, Envelope, Event, ExpiryRule, Recorded, Sequence,
+    SigningKeys, Timestamp, Tz,
 };
 
 pub use due::Due;
-pub use rejection::Rejection;
+pub use rejection::{Blame, Rejection};
+pub use strategies::{Verdict, judge};
+pub use vouchers::{VOUCHER_ITEMS_MAX, voucher_item};
 
 use naming::Naming;
 
 /// Rules that the operator sets.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     /// How long a half of a call waits for the other before it counts as incomplete.
     pub pairing_timeout_seconds: i64,
+    /// When quota expires that is given without a date.
+    pub expiry: ExpiryRule,
+    /// Whose months and hours are meant.
+    pub zone: Tz,
+    /// Signs vouchers; `None`: there are none.
+    pub signing_keys: Option<Arc<SigningKeys>>,
+    /// Whether a voucher counts that another book has issued under a key of ours.
+    pub foreign_vouchers: bool,
+}
+
+impl Rules {
+    /// When quota expires that is given at `now`.
+    #[must_use]
+    pub fn expiry(&self, now: Timestamp) -> Timestamp {
+        self.expiry.expiry(now, self.zone)
+    }
+}
+
+impl Default for Rules {
+    /// As configured where nothing is.
+    fn default() -> Self {
+        Self {
+            pairing_timeout_seconds: 3600,
+            expiry: ExpiryRule::default(),
+            zone: Tz::UTC,
+            signing_keys: None,
+            foreign_vouchers: true,
+        }
+    }
 }
 
 /// What the writer decides by: the folds, and what falls due when.
@@ -114,6 +152,7 @@ fn decide_command(
 ) -> Outcome {
     let Envelope { command, fingerprint, key, actor: _ } = envelope;
     let books = &state.deciding.books;
+    let rules = &state.rules;
     let explicit = key.map_or(CommandKey::None, CommandKey::Explicit);
     let events = match command {
         Command::RecordConsumption(report) => {
@@ -131,14 +170,35 @@ fn decide_command(
         Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],
         Command::PublishPrices(book) => prices::publish(books, book, now, naming)?,
         Command::RateUsage(usage) => prices::rate_backlog(books, usage, now),
-        Command::BookExpiredQuota { lots_max } => state.due.expired_lots(books, now, *lots_max),
+        Command::BookExpiredQuota { by, lots_max } => {
+            state.due.expired_lots(books, now.min(*by), *lots_max)
+        }
         Command::TimeOutPairings { halves_max } => {
-            let seconds = state.rules.pairing_timeout_seconds;
+            let seconds = rules.pairing_timeout_seconds;
             let deadline = now.plus_seconds(seconds.saturating_neg());
             state.due.lone_halves(&state.deciding.calls, deadline, *halves_max)
         }
         Command::RegisterTenant(registration) => tenants::register(registration, naming),
         Command::RegisterUser(registration) => tenants::register_user(registration, naming),
+        Command::DescribeUser(description) => vec![users::describe(description, naming)?],
+        Command::EraseUser { user } => users::erase(books, user, naming)?.into_iter().collect(),
+        Command::MoveCounter(command) => {
+            counters::move_counter(books, rules, command, now, naming)?
+        }
+        Command::CreateStrategy(draft) => vec![strategies::create(books, rules, draft, naming)?],
+        Command::UpdateStrategy(update) => {
+            strategies::update(books, rules, update, naming)?.into_iter().collect()
+        }
+        Command::DeleteStrategy { strategy } => vec![strategies::delete(books, *strategy)?],
+        Command::ExecuteStrategy(command) => strategies::execute(books, rules, command, now)?,
+        Command::IssueVoucher(command) => vouchers::issue(books, rules, command, now, naming)?,
+        Command::RedeemVoucher(command) => vouchers::redeem(books, rules, command, now, naming)?,
+        Command::CancelVoucher { voucher, giver } => {
+            vouchers::cancel(books, *voucher, giver, now, naming)?
+        }
+        Command::LapseVouchers { vouchers_max } => {
+            vouchers::lapse(books, state.due.lapsed_vouchers(now, *vouchers_max), now)
+        }
     };
     Ok((!events.is_empty()).then_some((explicit, events)))
 }

@@ -1,9 +1,10 @@
 //! Quota: recharges, and the rule for what consumption draws.
 
 use projections::books::Books;
+use projections::quota::Account;
 use schemas::{
     Credits, DrawRuleSet, Event, QuotaRecharged, RechargeQuota, SetDrawRule, TenantId, Timestamp,
-    UserId,
+    UserId, is_expired,
 };
 
 use super::naming::Naming;
@@ -23,21 +24,32 @@ pub(super) fn recharge(
     check_text("reason", &recharge.reason)?;
     let user: UserId = naming.id(&recharge.user);
     let account = books.quota.account(user);
-    if account.remaining().checked_add(recharge.amount).is_none() {
-        return Err(Rejection::AmountOutOfRange { field: "amount" });
-    }
+    check_room(account, recharge.amount, "amount")?;
     Ok(Event::QuotaRecharged(QuotaRecharged {
         user,
         amount: recharge.amount,
-        overdraft_paid: if recharge.expires_at > now {
-            account.overdraft().min(recharge.amount)
-        } else {
+        overdraft_paid: if is_expired(recharge.expires_at, now) {
             Credits::ZERO
+        } else {
+            account.overdraft().min(recharge.amount)
         },
         expires_at: recharge.expires_at,
         source: recharge.source,
         reason: recharge.reason.clone(),
     }))
+}
+
+/// Refuses an amount that, with all that the account was given, leaves the range that can be kept.
+pub(super) fn check_room(
+    account: &Account,
+    amount: Credits,
+    field: &'static str,
+) -> Result<(), Rejection> {
+    let mut all = account.lots().iter().map(|lot| lot.granted);
+    match all.try_fold(amount, Credits::checked_add) {
+        Some(_) => Ok(()),
+        None => Err(Rejection::AmountOutOfRange { field }),
+    }
 }
 
 /// The most that one unit of usage may draw.

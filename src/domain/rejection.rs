@@ -1,5 +1,8 @@
 //! Why a command is refused: expected, named, and the sender's to mend.
 
+use std::borrow::Cow;
+
+use schemas::{Credits, Timestamp};
 use thiserror::Error;
 
 /// A refusal. Nothing changed.
@@ -48,6 +51,127 @@ pub enum Rejection {
     /// The command is too long to be recorded.
     #[error("the command is too long to be recorded")]
     TooLong,
+    /// A user that nobody has ever spoken of.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// A gateway's counter would go below zero.
+    #[error("the {counter} stands at {stands} and cannot go below zero")]
+    CounterBelowZero {
+        /// The counter.
+        counter: &'static str,
+        /// Where it stands.
+        stands: Credits,
+    },
+    /// A strategy that does not exist, or not any more.
+    #[error("strategy not found")]
+    NoSuchStrategy,
+    /// Another strategy has the name.
+    #[error("name `{name}` belongs to another strategy")]
+    StrategyNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// A part of a strategy makes no sense.
+    #[error("{field} {reason}")]
+    StrategyInvalid {
+        /// The part.
+        field: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// No key is configured to sign vouchers with.
+    #[error("vouchers are off: no signing key is configured")]
+    VouchersOff,
+    /// A voucher to oneself.
+    #[error("receiver_id must be another user")]
+    TransferToSelf,
+    /// A receiver that nobody has ever spoken of.
+    #[error("receiver_id is not a user that is known here")]
+    ReceiverUnknown,
+    /// A voucher without items, or with too many.
+    #[error("quota_list must have 1 to {max} items")]
+    ItemCount {
+        /// How many it may have.
+        max: usize,
+    },
+    /// An item that carries nothing, or less.
+    #[error("quota_list[{place}].amount must be above zero")]
+    ItemNotPositive {
+        /// Which item, from 0.
+        place: usize,
+    },
+    /// Two items of the same expiry.
+    #[error("quota_list[{place}].expiry_date {expiry} is there twice")]
+    ItemRepeated {
+        /// The second of them, from 0.
+        place: usize,
+        /// The expiry.
+        expiry: Timestamp,
+    },
+    /// An item whose quota has expired.
+    #[error("quota_list[{place}].expiry_date {expiry} has passed")]
+    ItemExpired {
+        /// Which item, from 0.
+        place: usize,
+        /// The expiry.
+        expiry: Timestamp,
+    },
+    /// The giver has nothing that expires then.
+    #[error("quota not found for expiry date {expiry}")]
+    ItemNotFound {
+        /// Which item, from 0.
+        place: usize,
+        /// The expiry.
+        expiry: Timestamp,
+    },
+    /// The giver has not enough that expires then.
+    #[error("insufficient available quota for expiry date {expiry}: have {have}, need {need}")]
+    ItemInsufficient {
+        /// Which item, from 0.
+        place: usize,
+        /// The expiry.
+        expiry: Timestamp,
+        /// What can be given away.
+        have: Credits,
+        /// What was asked for.
+        need: Credits,
+    },
+    /// A voucher whose own time has run out already.
+    #[error("voucher_expires_at must lie in the future")]
+    VoucherLapsesAtOnce,
+    /// A voucher that its giver cannot speak of.
+    #[error("there is no such voucher of yours")]
+    NoSuchVoucher,
+    /// A code that is signed with a key of ours, but not of this book.
+    #[error("Invalid voucher code")]
+    VoucherUnknown,
+    /// A voucher for somebody else.
+    #[error("Voucher is not for this user")]
+    VoucherOfAnother,
+    /// A voucher that was redeemed before.
+    #[error("Voucher has already been redeemed")]
+    VoucherRedeemed,
+    /// A voucher that its giver took back.
+    #[error("Voucher has been cancelled")]
+    VoucherCancelled,
+    /// A voucher whose own time has run out.
+    #[error("Voucher has expired")]
+    VoucherLapsed,
+}
+
+/// Who can do what about a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// The command is wrong in itself.
+    Command,
+    /// It names something that does not exist.
+    Missing,
+    /// What is on record does not allow it.
+    State,
+    /// Something else is on record under the same key.
+    Key,
+    /// The operator has not configured it.
+    Operator,
 }
 
 impl Rejection {
@@ -63,28 +187,98 @@ impl Rejection {
             Self::TextTooLong { .. } => "text_too_long",
             Self::ControlCharacter { .. } => "control_character",
             Self::TooLong => "command_too_long",
+            Self::NoSuchUser => "no_such_user",
+            Self::CounterBelowZero { .. } => "counter_below_zero",
+            Self::NoSuchStrategy => "no_such_strategy",
+            Self::StrategyNameTaken { .. } => "strategy_name_taken",
+            Self::StrategyInvalid { .. } => "strategy_invalid",
+            Self::VouchersOff => "vouchers_off",
+            Self::TransferToSelf => "transfer_to_self",
+            Self::ReceiverUnknown => "receiver_unknown",
+            Self::ItemCount { .. } => "item_count",
+            Self::ItemNotPositive { .. } => "amount_invalid",
+            Self::ItemRepeated { .. } => "expiry_repeated",
+            Self::ItemExpired { .. } => "quota_expired",
+            Self::ItemNotFound { .. } => "quota_not_found",
+            Self::ItemInsufficient { .. } => "quota_insufficient",
+            Self::VoucherLapsesAtOnce => "voucher_lapses_at_once",
+            Self::NoSuchVoucher => "no_such_voucher",
+            Self::VoucherUnknown => "voucher_unknown",
+            Self::VoucherOfAnother => "voucher_of_another",
+            Self::VoucherRedeemed => "voucher_redeemed",
+            Self::VoucherCancelled => "voucher_cancelled",
+            Self::VoucherLapsed => "voucher_lapsed",
         }
     }
 
     /// The field to mend, where it is one.
     #[must_use]
-    pub const fn field(&self) -> Option<&'static str> {
+    pub fn field(&self) -> Option<Cow<'static, str>> {
+        let of_item = |place: usize, field| Some(format!("quota_list[{place}].{field}").into());
         match self {
-            Self::KeyReused => Some("Idempotency-Key"),
-            Self::CallConflict { .. } => Some("requestId"),
+            Self::KeyReused => Some("Idempotency-Key".into()),
+            Self::CallConflict { .. } => Some("requestId".into()),
             Self::AmountOutOfRange { field }
             | Self::AmountRule { field, .. }
             | Self::TextTooLong { field, .. }
-            | Self::ControlCharacter { field } => Some(field),
-            Self::NoPrices | Self::TooLong => None,
+            | Self::ControlCharacter { field }
+            | Self::StrategyInvalid { field, .. } => Some((*field).into()),
+            Self::CounterBelowZero { .. } => Some("value".into()),
+            Self::StrategyNameTaken { .. } => Some("name".into()),
+            Self::TransferToSelf | Self::ReceiverUnknown => Some("receiver_id".into()),
+            Self::ItemCount { .. } => Some("quota_list".into()),
+            Self::ItemNotPositive { place } | Self::ItemInsufficient { place, .. } => {
+                of_item(*place, "amount")
+            }
+            Self::ItemRepeated { place, .. }
+            | Self::ItemExpired { place, .. }
+            | Self::ItemNotFound { place, .. } => of_item(*place, "expiry_date"),
+            Self::VoucherLapsesAtOnce => Some("voucher_expires_at".into()),
+            Self::VoucherUnknown
+            | Self::VoucherOfAnother
+            | Self::VoucherRedeemed
+            | Self::VoucherCancelled
+            | Self::VoucherLapsed => Some("voucher_code".into()),
+            Self::NoPrices
+            | Self::TooLong
+            | Self::NoSuchUser
+            | Self::NoSuchStrategy
+            | Self::NoSuchVoucher
+            | Self::VouchersOff => None,
         }
     }
 
-    /// Whether it says that something else is recorded under the same name, not that the command is
-    /// wrong in itself.
+    /// Who can do what about it.
     #[must_use]
-    pub const fn is_conflict(&self) -> bool {
-        matches!(self, Self::KeyReused | Self::CallConflict { .. })
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::KeyReused | Self::CallConflict { .. } => Blame::Key,
+            Self::NoSuchUser | Self::NoSuchStrategy | Self::NoSuchVoucher => Blame::Missing,
+            Self::StrategyNameTaken { .. }
+            | Self::ItemNotFound { .. }
+            | Self::ItemInsufficient { .. }
+            | Self::ItemExpired { .. }
+            | Self::VoucherRedeemed
+            | Self::VoucherCancelled
+            | Self::VoucherLapsed => Blame::State,
+            Self::VouchersOff => Blame::Operator,
+            Self::AmountOutOfRange { .. }
+            | Self::AmountRule { .. }
+            | Self::TextTooLong { .. }
+            | Self::ControlCharacter { .. }
+            | Self::NoPrices
+            | Self::TooLong
+            | Self::CounterBelowZero { .. }
+            | Self::StrategyInvalid { .. }
+            | Self::TransferToSelf
+            | Self::ReceiverUnknown
+            | Self::ItemCount { .. }
+            | Self::ItemNotPositive { .. }
+            | Self::ItemRepeated { .. }
+            | Self::VoucherLapsesAtOnce
+            | Self::VoucherUnknown
+            | Self::VoucherOfAnother => Blame::Command,
+        }
     }
 }
 

@@ -41,9 +41,11 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let limits = config::Limits { body_bytes_max: 1000, ..config::Limits::default() };
     let authenticator = Authenticator::new(&auth).unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let book = Book::open(directory.path(), &config::Config::default(), clock.clone()).unwrap();
+    let config = config::Config::default();
+    let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
     let (writer, views) = (book.writer.clone(), book.views.clone());
-    let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone());
+    let jobs = 
+        Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
     (Services { clock, authenticator, limits, readiness, writer, views, jobs, stop }, reporters)
 }

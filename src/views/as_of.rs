@@ -93,11 +93,13 @@ impl Views {
         if point.is_now {
             return Ok(self.look_now(|reading| reading.books.quota.account(user).clone()));
         }
-        let [quota, calls] = self.look(|reading| {
-            [reading.histories.user_quota(user).clone(), reading.histories.user_calls(user).clone()]
+        let [quota, moves, calls] = self.look(|reading| {
+            let histories = &reading.histories;
+            [histories.user_quota(user), histories.user_moves(user), histories.user_calls(user)]
+                .map(Clone::clone)
         });
         let mut fold = Quota::default();
-        self.follow(&[&quota, &calls], point.sequence, |recorded| fold.apply(recorded))?;
+        self.follow(&[&quota, &moves, &calls], point.sequence, |recorded| fold.apply(recorded))?;
         Ok((point.sequence, fold.account(user).clone()))
     }
 

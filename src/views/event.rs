@@ -1,13 +1,17 @@
 //! Events as JSON, with every number resolved to its name: what `GET /api/v1/events`, the event
 //! stream, the outgoing messages and exports show.
 
+mod quota;
+
 use projections::names::Names;
 use replay::ReadError;
 use schemas::{
-    Charge, Credits, Draw, DrawRule, Event, Half, Money, NameId, NameKind, PriceSheet,
+    Charge, Credits, Draw, DrawRule, Event, Half, LotSource, Money, NameId, NameKind, PriceSheet,
     PriceVersion, Recorded, RequestType, Sequence, ServiceTier, Timestamp,
 };
 use serde::Serialize;
+
+pub use quota::{QuotaEventData, outcome_name};
 
 use super::{Consumed, DrawnLot, TokenConsumption, Views};
 use crate::outbox::OutgoingEvent;
@@ -131,6 +135,7 @@ pub enum EventData {
         user_id: String,
         organization_id: String,
     },
+    Quota(Box<QuotaEventData>),
 }
 
 impl EventView {
@@ -235,6 +240,25 @@ impl EventData {
             | Event::ConflictObserved(_)
             | Event::ConsumptionRecorded(_)
             | Event::ConsumptionRated(_) => Self::of_calls(names, recorded),
+            Event::UserDescribed(_)
+            | Event::UserErased(_)
+            | Event::QuotaWithdrawn(_)
+            | Event::QuotaDrawn(_)
+            | Event::QuotaRefunded(_)
+            | Event::StrategyCreated(_)
+            | Event::StrategyUpdated(_)
+            | Event::StrategySwitched(_)
+            | Event::StrategyDeleted(_)
+            | Event::StrategyExecuted(_)
+            | Event::StrategyFailed(_)
+            | Event::StrategyTickHandled(_)
+            | Event::VoucherItemReserved(_)
+            | Event::VoucherIssued(_)
+            | Event::VoucherItemSettled(_)
+            | Event::VoucherClosed(_) => match QuotaEventData::new(names, &recorded.event) {
+                Some(data) => Self::Quota(Box::new(data)),
+                None => unreachable!("not an event of quota: {}", recorded.event.type_name()),
+            },
         }
     }
 
@@ -246,7 +270,11 @@ impl EventData {
                 overdraft_paid: event.overdraft_paid,
                 expiry_date: event.expires_at,
                 source: match event.source {
-                    schemas::LotSource::Grant => "grant",
+                    LotSource::Grant => "grant",
+                    LotSource::Gateway => "gateway",
+                    LotSource::Strategy => "strategy",
+                    LotSource::Transfer => "transfer",
+                    LotSource::Return => "return",
                 },
                 reason: event.reason.clone(),
             },

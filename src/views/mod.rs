@@ -20,7 +20,7 @@ use tokio::sync::watch;
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
-pub use event::{EventData, EventView, rule_name};
+pub use event::{EventData, EventView, QuotaEventData, outcome_name, rule_name};
 pub use history::{CallFilter, CallPage, Whose};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 

@@ -44,6 +44,21 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// All events of this command, when it recorded them.
+    #[must_use]
+    pub fn events(&self) -> &[Recorded] {
+        let events = || {
+            let last = self.recorded()?;
+            let batch = self.batch.as_ref()?;
+            let first = batch.first()?.sequence.get();
+            let place = |sequence: Sequence| {
+                usize::try_from(sequence.get().checked_sub(first)?).ok()
+            };
+            batch.get(place(last.cause)?..=place(last.sequence)?)
+        };
+        events().unwrap_or_default()
+    }
+
     /// The event at [`Self::sequence`], when this command recorded it.
     #[must_use]
     pub fn recorded(&self) -> Option<&Recorded> {
@@ -69,7 +84,7 @@ pub enum SubmitError {
 }
 
 /// How the writer works.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct WriterOptions {
     /// How many submissions may wait.
     pub queue_max: usize,

@@ -15,7 +15,10 @@ use crate::actions::{Action, Content, PAIRING_TIMEOUT_SECONDS, START, Script};
 use crate::model::{Model, Verdict};
 
 /// The operator's rules in these tests.
-pub(crate) const RULES: Rules = Rules { pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS };
+/// The rules of the book.
+pub(crate) fn rules() -> Rules {
+    Rules { pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS, ..Rules::default() }
+}
 
 /// A command as it went into the log.
 pub(crate) struct Taken {
@@ -39,7 +42,7 @@ impl Book {
     pub(crate) fn new() -> Self {
         let (deciding, reading) = Projections::default().split();
         Self {
-            state: State::new(deciding, RULES),
+            state: State::new(deciding, rules()),
             reading,
             now: START,
             events: Vec::new(),

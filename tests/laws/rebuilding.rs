@@ -12,7 +12,7 @@ use schemas::{Command, Envelope, Name, Recorded, Sequence};
 use tallybook::domain::{State, decide};
 
 use crate::actions::script;
-use crate::book::{Book, RULES, Taken};
+use crate::book::{Book, Taken, rules};
 use crate::rounds;
 
 /// Every part as a checkpoint keeps it.
@@ -102,7 +102,7 @@ proptest! {
 
         // What falls due is found again, though no checkpoint keeps it.
         let (deciding, _) = restored.split();
-        let again = State::new(deciding, RULES);
+        let again = State::new(deciding, rules());
         for hours in [0, 1, 24] {
             let moment = book.now.plus_seconds(hours * 3_600);
             for command in

@@ -24,7 +24,7 @@ use tallybook::clock::Clock;
 use tallybook::writer::{Outcome, Receipt, Started, SubmitError, Writer, WriterOptions};
 
 use crate::actions::{Action, Content, START, action, pool};
-use crate::book::{RULES, assert_lawful, unrated_usage};
+use crate::book::{assert_lawful, rules, unrated_usage};
 use crate::disk::{Disk, Fault};
 use crate::model::{Model, Verdict};
 use crate::rebuilding::assert_same;
@@ -199,7 +199,7 @@ impl World {
         let options = WriterOptions {
             queue_max: life.queue_max,
             checkpoint_events: life.checkpoint_events,
-            rules: RULES,
+            rules: rules(),
         };
         self.disk.plan(life.fault);
         let started = Writer::start(log, projections, Some(checkpoints), clock.clone(), options);

@@ -1,6 +1,9 @@
 //! The released bytes: a log that was written once must be read, and written, the same for ever.
 //! To release a new format, add a directory beside `v1`; never change what is in one.
 
+mod v2;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -17,12 +20,24 @@ use schemas::{
 
 use crate::support::{at, read_all, second};
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v1")
+/// A released format: its directory, and the events that it brought, in the order of their list.
+struct Format {
+    name: &'static str,
+    events: Vec<Event>,
+}
+
+fn formats() -> [Format; 2] {
+    [Format { name: "v1", events: v1() }, Format { name: "v2", events: v2::events() }]
+}
+
+impl Format {
+    fn golden(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(self.name)
+    }
 }
 
 /// Every event, in the order of their list, at least once.
-fn events() -> Vec<Event> {
+fn v1() -> Vec<Event> {
     let mut events = names_and_quota();
     events.extend(money_and_prices());
     events.extend(calls());
@@ -207,12 +222,28 @@ fn place_in_the_list(event: &Event) -> u32 {
         Event::ConsumptionRated(_) => 13,
         Event::TenantRegistered(_) => 14,
         Event::UserRegistered(_) => 15,
+        Event::UserDescribed(_) => 16,
+        Event::UserErased(_) => 17,
+        Event::QuotaWithdrawn(_) => 18,
+        Event::QuotaDrawn(_) => 19,
+        Event::QuotaRefunded(_) => 20,
+        Event::StrategyCreated(_) => 21,
+        Event::StrategyUpdated(_) => 22,
+        Event::StrategySwitched(_) => 23,
+        Event::StrategyDeleted(_) => 24,
+        Event::StrategyExecuted(_) => 25,
+        Event::StrategyFailed(_) => 26,
+        Event::StrategyTickHandled(_) => 27,
+        Event::VoucherItemReserved(_) => 28,
+        Event::VoucherIssued(_) => 29,
+        Event::VoucherItemSettled(_) => 30,
+        Event::VoucherClosed(_) => 31,
     }
 }
 
-/// Writes the golden log into `directory`: a batch of one command, a batch with a command for each
+/// Writes a golden log of `events` into `directory`: a batch of one command, a batch with a command for each
 /// event and all kinds of keys, a batch that spreads a command over several frames.
-fn write(directory: &Path) {
+fn write(directory: &Path, events: &[Event]) {
     let store = FileStore::open(directory).expect("new");
     let (mut log, _) = Log::with_store(Box::new(store), LogOptions::default()).expect("new");
     let mut append = |recorded_at, commands: &[&[Event]]| {
@@ -225,15 +256,14 @@ fn write(directory: &Path) {
         }
         log.append(batch.finish()).expect("stored");
     };
-    let events = events();
-    append(second(1_700_000_000), &[&events]);
+    append(second(1_700_000_000), &[events]);
     let each: Vec<_> = events.chunks(1).collect();
     append(second(1_700_000_000), &each);
     let wordy = |letter: &str| {
         let (tenant, amount) = (TenantId(1), Money::from_units(1));
         Event::WalletAdjusted(WalletAdjusted { tenant, amount, reason: letter.repeat(2_500) })
     };
-    append(second(1_700_000_060), &[&[wordy("a"), wordy("b"), wordy("c"), wordy("d")], &events]);
+    append(second(1_700_000_060), &[&[wordy("a"), wordy("b"), wordy("c"), wordy("d")], events]);
 }
 
 /// The golden log's events, one a line, as anyone can read them.
@@ -248,19 +278,24 @@ fn print(directory: &Path) -> String {
 
 #[test]
 fn the_golden_log_is_read_and_written_the_same_for_ever() {
-    let mut covered: Vec<_> = events().iter().map(place_in_the_list).collect();
-    covered.dedup();
-    assert_eq!(covered, (0..16).collect::<Vec<_>>(), "every event is in the golden log");
+    let all = formats();
+    let covered: BTreeSet<_> =
+        all.iter().flat_map(|format| &format.events).map(place_in_the_list).collect();
+    let places = u32::try_from(Event::TYPE_NAMES.len()).expect("few");
+    assert!(covered.into_iter().eq(0..places), "every event is in a golden log");
+    all.iter().for_each(is_read_and_written_the_same);
+}
 
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden/v1");
+fn is_read_and_written_the_same(format: &Format) {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden").join(format.name);
     if directory.exists() {
         fs::remove_dir_all(&directory).expect("removed");
     }
-    write(&directory);
+    write(&directory, &format.events);
     let printed = print(&directory);
     fs::write(directory.join("events.txt"), &printed).expect("written");
 
-    let read = |file: &str| fs::read(golden().join(file)).unwrap_or_default();
+    let read = |file: &str| fs::read(format.golden().join(file)).unwrap_or_default();
     let written = fs::read(directory.join(FileStore::FILE)).expect("there");
     let again = format!("what is written now is in `{}`", directory.display());
     assert!(written == read(FileStore::FILE), "the bytes differ from the golden ones; {again}");

@@ -89,17 +89,12 @@ pub(super) fn text<Id: NameId>(names: &Names, id: Id) -> String {
 
 /// The quota of those who were ever given any or drew any.
 pub(super) fn quota(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<QuotaRow> {
-    let row = |(user, account): (UserId, &Account)| {
-        let granted = account.lots_at(moment).map(|lot| lot.granted);
-        let total = granted.fold(Credits::ZERO, |sum, lot| sum.checked_add(lot).unwrap_or(sum));
-        let available = account.available_at(moment);
-        QuotaRow {
-            user_id: text(&state.books.names, user),
-            total_quota: total,
-            used_quota: total.checked_sub(available).unwrap_or_default(),
-            available_quota: available,
-            overdraft: account.overdraft(),
-        }
+    let row = |(user, account): (UserId, &Account)| QuotaRow {
+        user_id: text(&state.books.names, user),
+        total_quota: account.total_at(moment),
+        used_quota: account.used_at(moment),
+        available_quota: account.available_at(moment),
+        overdraft: account.overdraft(),
     };
     accounts(state, whom).map(row).collect()
 }

@@ -1,0 +1,149 @@
+//! Vouchers: what is in those that are open, and how the others ended.
+
+use bincode::{Decode, Encode};
+use schemas::{
+    Credits, Event, NameId, Recorded, Sequence, Timestamp, TransferItem, UserId, VoucherId,
+    VoucherOutcome,
+};
+
+use crate::collections::{Paged, Shard, Sharded};
+use crate::projection::Projection;
+
+impl Shard for VoucherId {
+    fn shard(&self) -> u16 {
+        let [.., high, low] = self.0;
+        u16::from_le_bytes([low, high])
+    }
+}
+
+/// A voucher as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Voucher {
+    /// Who gives.
+    pub giver: UserId,
+    /// Who may redeem it.
+    pub receiver: UserId,
+    /// The event that issued it; of one from another book, the event that redeemed it.
+    pub issued: Sequence,
+    /// The moment after which it cannot be redeemed any more.
+    pub lapses_at: Option<Timestamp>,
+    /// How it ended, and with which event.
+    pub closed: Option<(VoucherOutcome, Sequence)>,
+    /// What is in it, while it is open.
+    pub items: Vec<TransferItem>,
+}
+
+/// Every voucher.
+#[derive(Debug, Clone, Default, Encode, Decode)]
+pub struct Vouchers {
+    vouchers: Sharded<VoucherId, Voucher, 1024>,
+    /// Of each giver: the vouchers, oldest first, and the time in the code of the last one.
+    given: Paged<Given>,
+    /// What is in open vouchers, in the smallest unit.
+    reserved: i128,
+}
+
+#[derive(Debug, Clone, Default, Encode, Decode)]
+struct Given {
+    vouchers: Vec<VoucherId>,
+    timestamp: i64,
+}
+
+impl Vouchers {
+    /// The voucher.
+    #[must_use]
+    pub fn find(&self, voucher: VoucherId) -> Option<&Voucher> {
+        self.vouchers.get(&voucher)
+    }
+
+    /// All vouchers, in no order that means anything.
+    pub fn all(&self) -> impl Iterator<Item = (VoucherId, &Voucher)> {
+        self.vouchers.iter().map(|(id, voucher)| (*id, voucher))
+    }
+
+    /// The vouchers that a user gave, oldest first.
+    #[must_use]
+    pub fn given_by(&self, user: UserId) -> &[VoucherId] {
+        &self.given.get(user.number()).vouchers
+    }
+
+    /// The time in the code of the last voucher that a user gave, in seconds since 1970.
+    #[must_use]
+    pub fn last_timestamp(&self, user: UserId) -> i64 {
+        self.given.get(user.number()).timestamp
+    }
+
+    /// What is in open vouchers, in the smallest unit.
+    #[must_use]
+    pub const fn reserved(&self) -> i128 {
+        self.reserved
+    }
+
+    fn reserve(&mut self, amount: Credits) {
+        self.reserved = self.reserved.saturating_add(i128::from(amount.units()));
+    }
+}
+
+impl Projection for Vouchers {
+    const NAME: &'static str = "vouchers";
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, recorded: &Recorded) {
+        match &recorded.event {
+            Event::VoucherItemReserved(reserved) => {
+                self.reserve(reserved.amount);
+                let item = TransferItem {
+                    amount: reserved.amount,
+                    expires_at: reserved.expires_at,
+                    offset_seconds: reserved.offset_seconds,
+                };
+                if let Some(voucher) = self.vouchers.get_mut(&reserved.voucher) {
+                    voucher.items.push(item);
+                    return;
+                }
+                let voucher = Voucher {
+                    giver: reserved.giver,
+                    receiver: reserved.giver,
+                    issued: recorded.sequence,
+                    lapses_at: None,
+                    closed: None,
+                    items: vec![item],
+                };
+                self.vouchers.insert(reserved.voucher, voucher);
+            }
+            Event::VoucherIssued(issued) => {
+                if let Some(voucher) = self.vouchers.get_mut(&issued.voucher) {
+                    voucher.receiver = issued.receiver;
+                    voucher.issued = recorded.sequence;
+                    voucher.lapses_at = issued.lapses_at;
+                }
+                let given = self.given.get_mut(issued.giver.number());
+                given.vouchers.push(issued.voucher);
+                given.timestamp = issued.timestamp;
+            }
+            Event::VoucherItemSettled(item) if !item.foreign => {
+                if let Some(taken) = item.amount.checked_neg() {
+                    self.reserve(taken);
+                }
+            }
+            Event::VoucherClosed(closed) => {
+                let end = Some((closed.outcome, recorded.sequence));
+                if let Some(voucher) = self.vouchers.get_mut(&closed.voucher) {
+                    voucher.closed = end;
+                    voucher.items = Vec::new();
+                    return;
+                }
+                let voucher = Voucher {
+                    giver: closed.giver,
+                    receiver: closed.receiver,
+                    issued: recorded.sequence,
+                    lapses_at: None,
+                    closed: end,
+                    items: Vec::new(),
+                };
+                self.vouchers.insert(closed.voucher, voucher);
+            }
+            _ => (),
+        }
+    }
+}

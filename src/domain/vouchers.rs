@@ -1,0 +1,325 @@
+//! Vouchers: quota leaves its giver's lots when one is issued, and becomes the receiver's, or the
+//! giver's again, once.
+
+use std::collections::{BTreeMap, HashSet};
+
+use projections::books::Books;
+use projections::quota::{Account, LOTS_A_DRAW_MAX, take};
+use projections::vouchers::Voucher;
+use schemas::{
+    Credits, Event, IssueVoucher, ItemOutcome, Name, NameId, RedeemVoucher, Timestamp,
+    TransferItem, UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
+    VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp,
+    is_expired,
+};
+
+use super::Rules;
+use super::naming::Naming;
+use super::quota::check_room;
+use super::rejection::Rejection;
+
+/// The most items of one voucher: what one command may record.
+pub const VOUCHER_ITEMS_MAX: usize = 10_000;
+
+/// The items, taken out of the giver's lots, and the voucher that carries them.
+pub(super) fn issue(
+    books: &Books,
+    rules: &Rules,
+    command: &IssueVoucher,
+    now: Timestamp,
+    naming: &mut Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    let order = &command.order;
+    let keys = rules.signing_keys.as_ref().ok_or(Rejection::VouchersOff)?;
+    let receiver: Option<UserId> = naming.known(&order.receiver);
+    if order.receiver == order.giver {
+        return Err(Rejection::TransferToSelf);
+    }
+    let receiver = receiver.ok_or(Rejection::ReceiverUnknown)?;
+    if order.items.is_empty() || order.items.len() > VOUCHER_ITEMS_MAX {
+        return Err(Rejection::ItemCount { max: VOUCHER_ITEMS_MAX });
+    }
+    if order.lapses_at.is_some_and(|lapses_at| lapses_at <= now) {
+        return Err(Rejection::VoucherLapsesAtOnce);
+    }
+    let giver: UserId = naming.id(&order.giver);
+    let account = books.quota.account(giver);
+    let (amount, taken) = take_items(account, &order.items, now)?;
+
+    let timestamp = (now.micros().div_euclid(1_000_000))
+        .max(books.vouchers.last_timestamp(giver).saturating_add(1));
+    let payload = VoucherPayload {
+        giver_id: order.giver.as_str().to_owned(),
+        giver_name: command.identity.name.clone(),
+        giver_phone: command.identity.phone.clone(),
+        giver_github: command.identity.github.clone(),
+        receiver_id: order.receiver.as_str().to_owned(),
+        items: order.items.iter().map(voucher_item).collect(),
+        timestamp,
+    };
+    let json = payload.to_json();
+    let signature = keys.sign(&json);
+    let voucher = VoucherId::of(&schemas::voucher_code(&json, &signature));
+    let mut events = Vec::with_capacity(taken.len().saturating_add(1));
+    for (number, (item, lots)) in (0..).zip(order.items.iter().zip(taken)) {
+        let before = account.held_until(item.expires_at);
+        for lots in lots.chunks(LOTS_A_DRAW_MAX) {
+            events.push(Event::VoucherItemReserved(VoucherItemReserved {
+                voucher,
+                number,
+                giver,
+                amount: sum(lots.iter().map(|part| part.amount)),
+                expires_at: item.expires_at,
+                offset_seconds: item.offset_seconds,
+                lots: lots.to_vec(),
+                before,
+            }));
+        }
+    }
+    events.push(Event::VoucherIssued(Box::new(VoucherIssued {
+        voucher,
+        giver,
+        receiver,
+        identity: command.sealed.clone(),
+        timestamp,
+        items: count(order.items.len()),
+        amount,
+        lapses_at: order.lapses_at,
+        signature,
+    })));
+    Ok(events)
+}
+
+/// An item as a code carries it.
+#[must_use]
+pub fn voucher_item(item: &TransferItem) -> VoucherItem {
+    VoucherItem {
+        amount: item.amount,
+        expires_at: ZonedTimestamp {
+            moment: item.expires_at,
+            offset_seconds: item.offset_seconds,
+        },
+    }
+}
+
+/// All items together, and the lots that each is taken from.
+#[expect(clippy::type_complexity, reason = "the parts of each item, in their order")]
+fn take_items(
+    account: &Account,
+    items: &[TransferItem],
+    now: Timestamp,
+) -> Result<(Credits, Vec<Vec<schemas::LotDraw>>), Rejection> {
+    let mut seen = HashSet::new();
+    let mut total = Credits::ZERO;
+    let mut taken = Vec::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        let expiry = item.expires_at;
+        if !item.amount.is_positive() {
+            return Err(Rejection::ItemNotPositive { place });
+        }
+        if !seen.insert(expiry) {
+            return Err(Rejection::ItemRepeated { place, expiry });
+        }
+        if is_expired(expiry, now) {
+            return Err(Rejection::ItemExpired { place, expiry });
+        }
+        let mut lots = account.lots_expiring(expiry).peekable();
+        if lots.peek().is_none() {
+            return Err(Rejection::ItemNotFound { place, expiry });
+        }
+        let held = account.held_until(expiry);
+        let insufficient =
+            |have| Rejection::ItemInsufficient { place, expiry, have, need: item.amount };
+        let (parts, left) = take(item.amount, lots.map(|lot| (lot.id, lot.remaining)));
+        if !left.is_zero() {
+            return Err(insufficient(held));
+        }
+        // What is owed is not given away.
+        let before = total;
+        total = total.checked_add(item.amount).ok_or_else(|| insufficient(held))?;
+        if total > account.available_at(now) {
+            let free = account.available_at(now).checked_sub(before).unwrap_or_default();
+            return Err(insufficient(free.max(Credits::ZERO)));
+        }
+        taken.push(parts);
+    }
+    Ok((total, taken))
+}
+
+/// The voucher's items as lots of its receiver, those that have expired aside.
+pub(super) fn redeem(
+    books: &Books,
+    rules: &Rules,
+    command: &RedeemVoucher,
+    now: Timestamp,
+    naming: &mut Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    let RedeemVoucher { voucher, giver, receiver, items } = command;
+    let settling = match books.vouchers.find(*voucher) {
+        Some(open) => {
+            let receiver: Option<UserId> = naming.known(receiver);
+            if receiver != Some(open.receiver) {
+                return Err(Rejection::VoucherOfAnother);
+            }
+            check_open(open, now)?;
+            Settling {
+                voucher: *voucher,
+                giver: open.giver,
+                receiver: open.receiver,
+                outcome: VoucherOutcome::Redeemed,
+                foreign: false,
+            }
+        }
+        None => {
+            let is_sound = giver != receiver && items.iter().all(|item| item.amount.is_positive());
+            if !rules.foreign_vouchers || !is_sound {
+                return Err(Rejection::VoucherUnknown);
+            }
+            Settling {
+                voucher: *voucher,
+                giver: naming.id(giver),
+                receiver: naming.id(receiver),
+                outcome: VoucherOutcome::Redeemed,
+                foreign: true,
+            }
+        }
+    };
+    settling.settle(books, items, now)
+}
+
+/// The voucher's items as lots of its giver again.
+pub(super) fn cancel(
+    books: &Books,
+    voucher: VoucherId,
+    giver: &Name,
+    now: Timestamp,
+    naming: &Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    let giver: Option<UserId> = naming.known(giver);
+    let open = books
+        .vouchers
+        .find(voucher)
+        .filter(|open| giver == Some(open.giver))
+        .ok_or(Rejection::NoSuchVoucher)?;
+    check_open(open, now)?;
+    give_back(books, voucher, open, VoucherOutcome::Cancelled, now)
+}
+
+/// As [`cancel`], for vouchers whose own time has run out at `now`. One of each giver: what the
+/// giver owes is paid once.
+pub(super) fn lapse(
+    books: &Books,
+    vouchers: impl Iterator<Item = VoucherId>,
+    now: Timestamp,
+) -> Vec<Event> {
+    let mut givers = HashSet::new();
+    vouchers
+        .filter_map(|voucher| Some((voucher, books.vouchers.find(voucher)?)))
+        .filter(|(_, open)| open.closed.is_none() && has_lapsed(open, now))
+        .filter(|(_, open)| givers.insert(open.giver))
+        .filter_map(|(id, open)| give_back(books, id, open, VoucherOutcome::Lapsed, now).ok())
+        .flatten()
+        .collect()
+}
+
+fn give_back(
+    books: &Books,
+    voucher: VoucherId,
+    open: &Voucher,
+    outcome: VoucherOutcome,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let Voucher { giver, receiver, .. } = *open;
+    let settling = Settling { voucher, giver, receiver, outcome, foreign: false };
+    settling.settle(books, &open.items, now)
+}
+
+fn has_lapsed(open: &Voucher, now: Timestamp) -> bool {
+    open.lapses_at.is_some_and(|lapses_at| is_expired(lapses_at, now))
+}
+
+fn check_open(voucher: &Voucher, now: Timestamp) -> Result<(), Rejection> {
+    match voucher.closed {
+        Some((VoucherOutcome::Redeemed, _)) => Err(Rejection::VoucherRedeemed),
+        Some((VoucherOutcome::Cancelled, _)) => Err(Rejection::VoucherCancelled),
+        Some((VoucherOutcome::Lapsed, _)) => Err(Rejection::VoucherLapsed),
+        None if has_lapsed(voucher, now) => Err(Rejection::VoucherLapsed),
+        None => Ok(()),
+    }
+}
+
+/// A voucher on its way to its end.
+#[derive(Clone, Copy)]
+struct Settling {
+    voucher: VoucherId,
+    giver: UserId,
+    receiver: UserId,
+    outcome: VoucherOutcome,
+    foreign: bool,
+}
+
+impl Settling {
+    fn settle(
+        self,
+        books: &Books,
+        items: &[TransferItem],
+        now: Timestamp,
+    ) -> Result<Vec<Event>, Rejection> {
+        let Self { voucher, giver, receiver, outcome, foreign } = self;
+        let (user, kept) = match outcome {
+            VoucherOutcome::Redeemed => (receiver, ItemOutcome::Redeemed),
+            VoucherOutcome::Cancelled | VoucherOutcome::Lapsed => (giver, ItemOutcome::Returned),
+        };
+        let account = books.quota.account(user);
+        let is_good = |item: &&TransferItem| !is_expired(item.expires_at, now);
+        let amount = sum(items.iter().filter(is_good).map(|item| item.amount));
+        check_room(account, amount, "voucher_code")?;
+        let mut owed = account.overdraft();
+        let mut held: BTreeMap<Timestamp, Credits> = BTreeMap::new();
+        let mut events = Vec::with_capacity(items.len().saturating_add(1));
+        for (number, item) in (0..).zip(items) {
+            let expiry = item.expires_at;
+            let is_kept = is_good(&item);
+            let overdraft_paid = if is_kept { owed.min(item.amount) } else { Credits::ZERO };
+            owed = owed.checked_sub(overdraft_paid).unwrap_or_default();
+            let held = held.entry(expiry).or_insert_with(|| account.held_until(expiry));
+            let before = *held;
+            if is_kept {
+                *held = sum([before, item.amount].into_iter());
+            }
+            events.push(Event::VoucherItemSettled(VoucherItemSettled {
+                voucher,
+                number,
+                user,
+                amount: item.amount,
+                overdraft_paid,
+                expires_at: expiry,
+                outcome: if is_kept { kept } else { ItemOutcome::Expired },
+                foreign,
+                before,
+            }));
+        }
+        events.push(Event::VoucherClosed(VoucherClosed {
+            voucher,
+            giver,
+            receiver,
+            outcome,
+            amount,
+            items: count(items.iter().filter(is_good).count()),
+            expired: sum(items.iter().filter(|item| !is_good(item)).map(|item| item.amount)),
+            items_expired: count(items.iter().filter(|item| !is_good(item)).count()),
+            foreign,
+        }));
+        Ok(events)
+    }
+}
+
+fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
+    amounts
+        .try_fold(Credits::ZERO, Credits::checked_add)
+        .unwrap_or(Credits::from_units(i64::MAX))
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}

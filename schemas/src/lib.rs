@@ -5,6 +5,7 @@
 mod amount;
 mod builtin_prices;
 mod command;
+mod condition;
 mod decimal;
 mod event;
 mod expiry;
@@ -21,6 +22,7 @@ mod voucher;
 pub use amount::{Credits, Money};
 pub use builtin_prices::{builtin_sheet, builtin_sheets};
 pub use command::*;
+pub use condition::{Condition, ConditionError, Facts};
 pub use decimal::DecimalError;
 pub use event::*;
 pub use expiry::is_expired;

@@ -12,8 +12,11 @@ mod price;
 mod price_map;
 mod rating;
 mod record;
+mod schedule;
 mod time;
 mod usage;
+
+pub use chrono_tz::Tz;
 
 pub use amount::{Credits, Money};
 pub use builtin_prices::{builtin_sheet, builtin_sheets};
@@ -32,5 +35,6 @@ pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
+pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use time::{Day, Timestamp, TimestampError};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

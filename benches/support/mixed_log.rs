@@ -137,7 +137,7 @@ impl Month {
             issue(response);
         }
         if self.number.is_multiple_of(1000) {
-            issue(Command::BookExpiredQuota { lots_max: 100 });
+            issue(Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: 100 });
             issue(Command::TimeOutPairings { halves_max: 100 });
         }
     }

@@ -14,10 +14,13 @@ mod price;
 mod price_map;
 mod rating;
 mod record;
+mod schedule;
 mod sealed;
 mod time;
 mod usage;
 mod voucher;
+
+pub use chrono_tz::Tz;
 
 pub use amount::{Credits, Money};
 pub use builtin_prices::{builtin_sheet, builtin_sheets};
@@ -38,6 +41,7 @@ pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
+pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

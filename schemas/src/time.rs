@@ -62,7 +62,13 @@ impl Timestamp {
         Day(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }))
     }
 
-    fn to_chrono(self) -> DateTime<Utc> {
+    /// The beginning of the second that this moment lies in.
+    #[must_use]
+    pub const fn whole_second(self) -> Self {
+        Self(self.0.div_euclid(1_000_000).saturating_mul(1_000_000))
+    }
+
+    pub(crate) fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

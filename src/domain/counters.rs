@@ -45,7 +45,7 @@ pub(super) fn move_counter(
     }
     Ok(match (command.counter, by.is_positive()) {
         (Counter::Total, true) => {
-            check_room(account, by, "value")?;
+            check_room(account, by, now, "value")?;
             vec![Event::QuotaRecharged(QuotaRecharged {
                 user,
                 amount: by,

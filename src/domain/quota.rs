@@ -24,7 +24,7 @@ pub(super) fn recharge(
     check_text("reason", &recharge.reason)?;
     let user: UserId = naming.id(&recharge.user);
     let account = books.quota.account(user);
-    check_room(account, recharge.amount, "amount")?;
+    check_room(account, recharge.amount, now, "amount")?;
     Ok(Event::QuotaRecharged(QuotaRecharged {
         user,
         amount: recharge.amount,
@@ -39,16 +39,20 @@ pub(super) fn recharge(
     }))
 }
 
-/// Refuses an amount that, with all that the account was given, leaves the range that can be kept.
+/// Refuses an amount that, with what the account holds and was given, leaves the range that can be
+/// kept.
 pub(super) fn check_room(
     account: &Account,
     amount: Credits,
+    now: Timestamp,
     field: &'static str,
 ) -> Result<(), Rejection> {
-    let mut all = account.lots().iter().map(|lot| lot.granted);
-    match all.try_fold(amount, Credits::checked_add) {
-        Some(_) => Ok(()),
-        None => Err(Rejection::AmountOutOfRange { field }),
+    let total = account.total_at(now).checked_add(amount);
+    let held = account.remaining().checked_add(amount);
+    if total.is_some() && held.is_some() {
+        Ok(())
+    } else {
+        Err(Rejection::AmountOutOfRange { field })
     }
 }
 

@@ -317,7 +317,7 @@ fn give(
 ) -> Option<Event> {
     let account = books.quota.account(user);
     let amount = definition.amount;
-    if let Err(error) = check_room(account, amount, "amount") {
+    if let Err(error) = check_room(account, amount, now, "amount") {
         let known = books.strategies.run(strategy, user).is_some_and(|run| run.failed);
         let reason = error.to_string();
         let failed = StrategyFailed { strategy, user, tick, reason };

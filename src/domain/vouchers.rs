@@ -273,7 +273,7 @@ impl Settling {
         let account = books.quota.account(user);
         let is_good = |item: &&TransferItem| !is_expired(item.expires_at, now);
         let amount = sum(items.iter().filter(is_good).map(|item| item.amount));
-        check_room(account, amount, "voucher_code")?;
+        check_room(account, amount, now, "voucher_code")?;
         let mut owed = account.overdraft();
         let mut held: BTreeMap<Timestamp, Credits> = BTreeMap::new();
         let mut events = Vec::with_capacity(items.len().saturating_add(1));

@@ -356,7 +356,9 @@ impl Action {
                     .map(|(model, input, output)| (pick(&MODELS, *model), sheet(*input, *output)))
                     .collect(),
             }),
-            Self::BookExpired { most } => Command::BookExpiredQuota { lots_max: *most },
+            Self::BookExpired { most } => {
+                Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: *most }
+            },
             Self::TimeOut { most } => Command::TimeOutPairings { halves_max: *most },
             Self::Rate { most, twice } => {
                 let mut usage = unrated(*most);

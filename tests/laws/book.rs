@@ -12,9 +12,9 @@ use schemas::{
 use tallybook::domain::{Decision, Rules, State, decide};
 
 use crate::actions::{Action, Content, PAIRING_TIMEOUT_SECONDS, START, Script};
-use crate::model::{Model, Verdict};
+use crate::model::{Model, Verdict, is_over};
 
-/// The operator's rules in these tests.
+
 /// The rules of the book.
 pub(crate) fn rules() -> Rules {
     Rules { pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS, ..Rules::default() }
@@ -137,7 +137,9 @@ impl Book {
 
 fn assert_draws_in_order(lots: &[Lot], draw: &Draw, now: Timestamp) {
     let mut live: Vec<&Lot> =
-        lots.iter().filter(|lot| lot.expires_at > now && lot.remaining.is_positive()).collect();
+        lots.iter()
+            .filter(|lot| !is_over(lot.expires_at, now) && lot.remaining.is_positive())
+            .collect();
     live.sort_by_key(|lot| (lot.expires_at, lot.id));
     for (place, part) in draw.lots.iter().enumerate() {
         let lot = live.get(place).expect("no more lots are drawn than there are");

@@ -27,7 +27,13 @@ pub(crate) enum Verdict {
 struct Lot {
     expires_at: Timestamp,
     at: Sequence,
+    granted: i128,
     left: i128,
+}
+
+/// Expired: the second after the one it names has begun.
+pub(crate) fn is_over(expires_at: Timestamp, now: Timestamp) -> bool {
+    now.micros().div_euclid(1_000_000) > expires_at.micros().div_euclid(1_000_000)
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +109,7 @@ impl Model {
             Command::AdjustWallet(adjust) => self.pay(adjust.tenant.as_str(), adjust.amount),
             Command::SetDrawRule(rule) => self.set_rule(rule),
             Command::PublishPrices(book) => self.publish(book, now),
-            Command::BookExpiredQuota { lots_max } => self.book_expired(*lots_max, now),
+            Command::BookExpiredQuota { by: _, lots_max } => self.book_expired(*lots_max, now),
             Command::TimeOutPairings { halves_max } => self.time_out(*halves_max, now),
             Command::RateUsage(backlog) => self.rate(backlog, now),
             Command::RegisterTenant(_) => Verdict::Recorded,
@@ -298,13 +304,13 @@ impl Model {
             DrawRule::None => 0,
         };
         let live: i128 =
-            account.lots.iter().filter(|lot| lot.expires_at > now).map(|lot| lot.left).sum();
+            account.lots.iter().filter(|lot| !is_over(lot.expires_at, now)).map(|lot| lot.left).sum();
         let beyond = account.overdraft + (credits - live).max(0);
         if credits > i128::from(i64::MAX) || beyond > i128::from(i64::MAX) {
             return None;
         }
         account.lots.sort_unstable();
-        for lot in account.lots.iter_mut().filter(|lot| lot.expires_at > now) {
+        for lot in account.lots.iter_mut().filter(|lot| !is_over(lot.expires_at, now)) {
             let part = credits.min(lot.left);
             lot.left -= part;
             credits -= part;
@@ -317,17 +323,20 @@ impl Model {
         let amount = i128::from(recharge.amount.units());
         let account = self.accounts.entry(recharge.user.to_string()).or_default();
         let held: i128 = account.lots.iter().map(|lot| lot.left).sum();
-        if amount <= 0 || held + amount > i128::from(i64::MAX) {
+        let live = account.lots.iter().filter(|lot| !is_over(lot.expires_at, now));
+        let given: i128 = live.map(|lot| lot.granted).sum();
+        if amount <= 0 || held.max(given) + amount > i128::from(i64::MAX) {
             if !account.given {
                 self.accounts.remove(recharge.user.as_str());
             }
             return Verdict::Rejected;
         }
-        let is_worth = recharge.expires_at > now;
+        let is_worth = !is_over(recharge.expires_at, now);
         let paid = if is_worth { account.overdraft.min(amount) } else { 0 };
         account.overdraft -= paid;
         account.given = true;
-        account.lots.push(Lot { expires_at: recharge.expires_at, at, left: amount - paid });
+        let expires_at = recharge.expires_at;
+        account.lots.push(Lot { expires_at, at, granted: amount, left: amount - paid });
         self.introduce(recharge.user.as_str());
         Verdict::Recorded
     }
@@ -365,7 +374,7 @@ impl Model {
         let mut expired: Vec<(Timestamp, usize, Sequence)> = Vec::new();
         for (place, user) in self.users.iter().enumerate() {
             let lots = self.accounts.get(user).into_iter().flat_map(|account| &account.lots);
-            let of_user = lots.filter(|lot| lot.left > 0 && lot.expires_at <= now);
+            let of_user = lots.filter(|lot| lot.left > 0 && is_over(lot.expires_at, now));
             expired.extend(of_user.map(|lot| (lot.expires_at, place, lot.at)));
         }
         expired.sort_unstable();
@@ -443,6 +452,7 @@ impl Model {
                     .map(|lot| Lot {
                         expires_at: lot.expires_at,
                         at: lot.id,
+                        granted: i128::from(lot.granted.units()),
                         left: i128::from(lot.remaining.units()),
                     })
                     .collect();

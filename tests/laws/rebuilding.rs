@@ -8,7 +8,7 @@ use replay::{
     BatchEncoder, Checkpoints, FileStore, Head, Log, LogOptions, Verification, load_checkpoint,
     rebuild, save_checkpoint,
 };
-use schemas::{Command, Envelope, Name, Recorded, Sequence};
+use schemas::{Command, Envelope, Name, Recorded, Sequence, Timestamp};
 use tallybook::domain::{State, decide};
 
 use crate::actions::script;
@@ -106,7 +106,7 @@ proptest! {
         for hours in [0, 1, 24] {
             let moment = book.now.plus_seconds(hours * 3_600);
             for command in
-                [Command::BookExpiredQuota { lots_max: 2 }, Command::TimeOutPairings { halves_max: 2 }]
+                [Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: 2 }, Command::TimeOutPairings { halves_max: 2 }]
             {
                 let job = Envelope::new(Name::try_from("job").unwrap(), command);
                 prop_assert_eq!(decide(&again, &job, moment), decide(&book.state, &job, moment));

@@ -228,6 +228,9 @@ pub fn take(
     (parts, left.max(Credits::ZERO))
 }
 
+/// Never beyond the range: no decision lets an account be given more.
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or_default()
+    amounts
+        .try_fold(Credits::ZERO, Credits::checked_add)
+        .unwrap_or(Credits::from_units(i64::MAX))
 }

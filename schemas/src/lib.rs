@@ -7,6 +7,7 @@ mod builtin_prices;
 mod command;
 mod decimal;
 mod event;
+mod expiry;
 mod ids;
 mod price;
 mod price_map;
@@ -23,6 +24,7 @@ pub use builtin_prices::{builtin_sheet, builtin_sheets};
 pub use command::*;
 pub use decimal::DecimalError;
 pub use event::*;
+pub use expiry::{ExpiryRule, ExpiryRuleError};
 pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
@@ -36,5 +38,5 @@ pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
 pub use schedule::{FieldFault, Schedule, ScheduleError};
-pub use time::{Day, Timestamp, TimestampError};
+pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};

@@ -28,7 +28,7 @@ pub use command::*;
 pub use condition::{Condition, ConditionError, Facts};
 pub use decimal::DecimalError;
 pub use event::*;
-pub use expiry::is_expired;
+pub use expiry::{ExpiryRule, ExpiryRuleError};
 pub use ids::{
     ActorId, AssistantId, ExternalId, FinishReasonId, ModelId, Name, NameError, NameId, NameKind,
     Sequence, TenantId, UserId,
@@ -43,6 +43,6 @@ pub use record::{
 };
 pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use sealed::Sealed;
-pub use time::{Day, Timestamp, TimestampError};
+pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
 pub use voucher::VoucherId;

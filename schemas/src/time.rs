@@ -98,6 +98,13 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// Whether what is valid until `expires_at` is so no longer: both count by whole seconds, and the
+/// second of the expiry itself is still valid.
+#[must_use]
+pub fn is_expired(expires_at: Timestamp, now: Timestamp) -> bool {
+    now.whole_second() > expires_at.whole_second()
+}
+
 /// A UTC calendar day: days since 1970-01-01.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Day(i32);
@@ -202,5 +209,22 @@ mod tests {
             assert!(Timestamp::parse(beyond).is_err(), "{beyond}");
         }
         assert_eq!(Timestamp::from_micros(-1).day(), Day::from_days(-1));
+    }
+
+    #[test]
+    fn what_expires_is_valid_through_its_last_second() {
+        for (expires_at, now, expired) in [
+            ("2025-06-30T23:59:59Z", "2025-06-30T23:59:59.999999Z", false),
+            ("2025-06-30T23:59:59.999999Z", "2025-06-30T23:59:59Z", false),
+            ("2025-06-30T23:59:59.999999Z", "2025-07-01T00:00:00Z", true),
+            ("2025-06-30T23:59:59Z", "2025-06-30T23:59:58.999999Z", false),
+            ("1969-12-31T23:59:59.25Z", "1969-12-31T23:59:59.75Z", false),
+            ("1969-12-31T23:59:59.75Z", "1970-01-01T00:00:00Z", true),
+            ("1969-12-31T23:59:58.75Z", "1969-12-31T23:59:59.25Z", true),
+        ] {
+            let at = |text| Timestamp::parse(text).expect("RFC 3339");
+            assert_eq!(is_expired(at(expires_at), at(now)), expired, "{expires_at} at {now}");
+        }
+        assert_eq!(Timestamp::from_micros(-1).whole_second(), Timestamp::from_micros(-1_000_000));
     }
 }

@@ -292,7 +292,7 @@ pub struct Quota {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { expiry: ExpiryRule::default(), time_zone: Tz::UTC }
+        Self { expiry: ExpiryRule::NextMonthEnd, time_zone: Tz::UTC }
     }
 }
 

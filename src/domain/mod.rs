@@ -58,7 +58,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             pairing_timeout_seconds: 3600,
-            expiry: ExpiryRule::default(),
+            expiry: ExpiryRule::NextMonthEnd,
             zone: Tz::UTC,
             signing_keys: None,
             foreign_vouchers: true,

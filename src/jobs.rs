@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use replay::ReadError;
 use schemas::{
-    Command, Credits, Envelope, Event, Name, PriceVersion, Recorded, Schedule, Sequence,
-    Timestamp, Tz, UnratedUsage,
+    Command, Credits, Envelope, Event, Name, PriceVersion, Recorded, Schedule, Sequence, Timestamp,
+    Tz, UnratedUsage,
 };
 use serde::Serialize;
 use thiserror::Error;

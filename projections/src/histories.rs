@@ -108,9 +108,9 @@ impl Histories {
             &self.executions,
         ]
         .into_iter()
-            .flat_map(Paged::iter)
-            .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
-            .fold(self.calls.heap_bytes(), usize::saturating_add)
+        .flat_map(Paged::iter)
+        .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
+        .fold(self.calls.heap_bytes(), usize::saturating_add)
     }
 
     fn call(&mut self, sequence: Sequence, tenant: TenantId, user: Option<UserId>) {

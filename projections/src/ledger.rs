@@ -2,7 +2,9 @@
 //! quota and wallet folds say must agree with it after every event.
 
 use bincode::{Decode, Encode};
-use schemas::{Credits, Draw, Event, ItemOutcome, Money, NameId, Recorded, Sequence, TenantId, UserId};
+use schemas::{
+    Credits, Draw, Event, ItemOutcome, Money, NameId, Recorded, Sequence, TenantId, UserId,
+};
 
 use crate::collections::Paged;
 use crate::projection::Projection;

@@ -2,8 +2,8 @@
 
 use bincode::{Decode, Encode};
 use schemas::{
-    Credits, Draw, Event, ItemOutcome, LotSource, NameId, QuotaRefunded, QuotaWithdrawn,
-    Recorded, Timestamp, UserId,
+    Credits, Draw, Event, ItemOutcome, LotSource, NameId, QuotaRefunded, QuotaWithdrawn, Recorded,
+    Timestamp, UserId,
 };
 
 use crate::collections::Paged;

@@ -45,4 +45,6 @@ pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
-pub use voucher::VoucherId;
+pub use voucher::{
+    KeyError, SigningKeys, VoucherId, VoucherItem, VoucherPayload, ZonedTimestamp, voucher_code,
+};

@@ -68,8 +68,7 @@ pub(super) fn move_counter(
 /// Takes `amount` back: what is unused first, soonest expiry first; then what was used, which is owed
 /// from then on.
 fn withdraw(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> Vec<Event> {
-    let (unused, left) =
-        take(amount, account.lots_at(now).map(|lot| (lot.id, lot.remaining)));
+    let (unused, left) = take(amount, account.lots_at(now).map(|lot| (lot.id, lot.remaining)));
     let (drawn, _) = take(left, account.lots_at(now).map(|lot| (lot.id, lot.drawn())));
     let withdrawn = |unused: &[LotDraw], drawn: &[LotDraw]| {
         Event::QuotaWithdrawn(QuotaWithdrawn {

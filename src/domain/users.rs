@@ -1,9 +1,7 @@
 //! Users' attributes, and their end.
 
 use projections::books::Books;
-use schemas::{
-    Attributes, Change, DescribeUser, Event, Name, UserDescribed, UserErased, UserId,
-};
+use schemas::{Attributes, Change, DescribeUser, Event, Name, UserDescribed, UserErased, UserId};
 
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};

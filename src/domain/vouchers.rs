@@ -7,10 +7,9 @@ use projections::books::Books;
 use projections::quota::{Account, LOTS_A_DRAW_MAX, take};
 use projections::vouchers::Voucher;
 use schemas::{
-    Credits, Event, IssueVoucher, ItemOutcome, Name, NameId, RedeemVoucher, Timestamp,
-    TransferItem, UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
-    VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp,
-    is_expired,
+    Credits, Event, IssueVoucher, ItemOutcome, Name, RedeemVoucher, Timestamp, TransferItem,
+    UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem, VoucherItemReserved,
+    VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp, is_expired,
 };
 
 use super::Rules;
@@ -95,10 +94,7 @@ pub(super) fn issue(
 pub fn voucher_item(item: &TransferItem) -> VoucherItem {
     VoucherItem {
         amount: item.amount,
-        expires_at: ZonedTimestamp {
-            moment: item.expires_at,
-            offset_seconds: item.offset_seconds,
-        },
+        expires_at: ZonedTimestamp { moment: item.expires_at, offset_seconds: item.offset_seconds },
     }
 }
 
@@ -315,9 +311,7 @@ impl Settling {
 }
 
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts
-        .try_fold(Credits::ZERO, Credits::checked_add)
-        .unwrap_or(Credits::from_units(i64::MAX))
+    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(Credits::from_units(i64::MAX))
 }
 
 fn count(items: usize) -> u32 {

@@ -19,7 +19,7 @@ use super::{
     problem::{InvalidParameter, Kind, ParameterSource, Problem},
 };
 use crate::{
-    domain::Rejection,
+    domain::{Blame, Rejection},
     reports::ReportError,
     views::{AsOf, AsOfError, Point},
     writer::{Outcome, Receipt, SubmitError},
@@ -206,7 +206,13 @@ impl From<SubmitError> for Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Self {
-        let kind = if rejection.is_conflict() { Kind::Unprocessable } else { Kind::Invalid };
+        let kind = match rejection.blame() {
+            Blame::Command => Kind::Invalid,
+            Blame::Missing => Kind::NotFound,
+            Blame::State => Kind::Conflict,
+            Blame::Key => Kind::Unprocessable,
+            Blame::Operator => Kind::Unavailable,
+        };
         let problem = Self::new(kind, rejection.code(), rejection.to_string());
         let Some(field) = rejection.field() else { return problem };
         let source = match rejection {
@@ -214,7 +220,7 @@ impl From<Rejection> for Problem {
             _ => ParameterSource::Body,
         };
         problem.with_parameters(vec![InvalidParameter {
-            field: field.to_owned(),
+            field: field.into_owned(),
             rule: "value",
             reason: rejection.to_string(),
             source,

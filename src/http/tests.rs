@@ -44,8 +44,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let config = config::Config::default();
     let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
     let (writer, views) = (book.writer.clone(), book.views.clone());
-    let jobs = 
-        Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
+    let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
     (Services { clock, authenticator, limits, readiness, writer, views, jobs, stop }, reporters)
 }

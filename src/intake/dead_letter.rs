@@ -36,7 +36,7 @@ impl Reason {
         match error {
             SubmitError::Rejected(rejection) => Some(Self {
                 text: rejection.to_string(),
-                field: rejection.field().unwrap_or_default().to_owned(),
+                field: rejection.field().unwrap_or_default().into_owned(),
                 code: rejection.code(),
             }),
             SubmitError::Busy | SubmitError::Stopped => None,

@@ -5,9 +5,7 @@
 use std::collections::VecDeque;
 
 use projections::strategies::Strategy;
-use schemas::{
-    Command, ExecuteStrategy, NameKind, Schedule, StrategyId, StrategyKind, Timestamp,
-};
+use schemas::{Command, ExecuteStrategy, NameKind, Schedule, StrategyId, StrategyKind, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -155,13 +153,8 @@ impl Jobs {
         let users = self.views.look(|reading| reading.books.names.next_number(NameKind::User));
         let mut users_from = 0;
         loop {
-            let page = ExecuteStrategy {
-                strategy,
-                tick,
-                skipped,
-                users_from,
-                users_max: USERS_AT_ONCE,
-            };
+            let page =
+                ExecuteStrategy { strategy, tick, skipped, users_from, users_max: USERS_AT_ONCE };
             self.issue(Command::ExecuteStrategy(page)).await?;
             users_from = users_from.saturating_add(USERS_AT_ONCE);
             if users_from >= users {

@@ -51,9 +51,8 @@ impl Receipt {
             let last = self.recorded()?;
             let batch = self.batch.as_ref()?;
             let first = batch.first()?.sequence.get();
-            let place = |sequence: Sequence| {
-                usize::try_from(sequence.get().checked_sub(first)?).ok()
-            };
+            let place =
+                |sequence: Sequence| usize::try_from(sequence.get().checked_sub(first)?).ok();
             batch.get(place(last.cause)?..=place(last.sequence)?)
         };
         events().unwrap_or_default()

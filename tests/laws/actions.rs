@@ -358,7 +358,7 @@ impl Action {
             }),
             Self::BookExpired { most } => {
                 Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: *most }
-            },
+            }
             Self::TimeOut { most } => Command::TimeOutPairings { halves_max: *most },
             Self::Rate { most, twice } => {
                 let mut usage = unrated(*most);

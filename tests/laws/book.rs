@@ -14,7 +14,6 @@ use tallybook::domain::{Decision, Rules, State, decide};
 use crate::actions::{Action, Content, PAIRING_TIMEOUT_SECONDS, START, Script};
 use crate::model::{Model, Verdict, is_over};
 
-
 /// The rules of the book.
 pub(crate) fn rules() -> Rules {
     Rules { pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS, ..Rules::default() }
@@ -136,10 +135,10 @@ impl Book {
 }
 
 fn assert_draws_in_order(lots: &[Lot], draw: &Draw, now: Timestamp) {
-    let mut live: Vec<&Lot> =
-        lots.iter()
-            .filter(|lot| !is_over(lot.expires_at, now) && lot.remaining.is_positive())
-            .collect();
+    let mut live: Vec<&Lot> = lots
+        .iter()
+        .filter(|lot| !is_over(lot.expires_at, now) && lot.remaining.is_positive())
+        .collect();
     live.sort_by_key(|lot| (lot.expires_at, lot.id));
     for (place, part) in draw.lots.iter().enumerate() {
         let lot = live.get(place).expect("no more lots are drawn than there are");

@@ -57,7 +57,7 @@ fn the_lot_that_expires_first_is_drawn_first_and_then_the_oldest() {
 
 #[test]
 fn an_expired_lot_is_not_drawn_and_the_next_recharge_pays_the_overdraft() {
-    let hour = Action::Advance { seconds: 3_600 };
+    let hour = Action::Advance { seconds: 3_601 };
     let run = [give(HUNDRED, 1), hour, call(0), give(3 * HUNDRED, 9)];
     assert_eq!(ann_after(&[CALL], &run), (vec![HUNDRED, 2 * HUNDRED], 0));
 }

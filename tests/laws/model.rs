@@ -117,6 +117,7 @@ impl Model {
                 self.introduce(registration.user.as_str());
                 Verdict::Recorded
             }
+            other => unreachable!("no action issues {other:?}"),
         }
     }
 
@@ -303,8 +304,12 @@ impl Model {
             DrawRule::PerCost => bill.cost.unwrap_or(0) / 1_000_000_000_000 * weight / 1_000_000,
             DrawRule::None => 0,
         };
-        let live: i128 =
-            account.lots.iter().filter(|lot| !is_over(lot.expires_at, now)).map(|lot| lot.left).sum();
+        let live: i128 = account
+            .lots
+            .iter()
+            .filter(|lot| !is_over(lot.expires_at, now))
+            .map(|lot| lot.left)
+            .sum();
         let beyond = account.overdraft + (credits - live).max(0);
         if credits > i128::from(i64::MAX) || beyond > i128::from(i64::MAX) {
             return None;

@@ -230,7 +230,5 @@ pub fn take(
 
 /// Never beyond the range: no decision lets an account be given more.
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts
-        .try_fold(Credits::ZERO, Credits::checked_add)
-        .unwrap_or(Credits::from_units(i64::MAX))
+    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(Credits::from_units(i64::MAX))
 }

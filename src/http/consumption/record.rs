@@ -182,7 +182,7 @@ pub(in crate::http) fn outcome_of(
             let status = Problem::from(rejection.clone()).kind().status().as_u16();
             let error = ItemError {
                 code: rejection.code(),
-                field: rejection.field().unwrap_or_default().to_owned(),
+                field: rejection.field().unwrap_or_default().into_owned(),
                 detail: rejection.to_string(),
             };
             let (outcome, sequence, cost) = ("rejected", None, None);

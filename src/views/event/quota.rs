@@ -3,8 +3,8 @@
 
 use projections::names::Names;
 use schemas::{
-    Attributes, Change, Credits, Event, ItemOutcome, LotDraw, StrategyDefined,
-    StrategyId, StrategyKind, Timestamp, VoucherId, VoucherOutcome,
+    Attributes, Change, Credits, Event, ItemOutcome, LotDraw, StrategyDefined, StrategyId,
+    StrategyKind, Timestamp, VoucherId, VoucherOutcome,
 };
 use serde::Serialize;
 
@@ -129,9 +129,7 @@ impl QuotaEventData {
     /// `None` for events that are not of these.
     pub(super) fn new(names: &Names, event: &Event) -> Option<Self> {
         Some(match event {
-            Event::UserDescribed(event) => {
-                described(text(names, event.user), &event.attributes)
-            }
+            Event::UserDescribed(event) => described(text(names, event.user), &event.attributes),
             Event::UserErased(event) => Self::UserErased { user_id: text(names, event.user) },
             Event::QuotaWithdrawn(event) => Self::Withdrawn {
                 user_id: text(names, event.user),
@@ -151,7 +149,10 @@ impl QuotaEventData {
                 quota_overdraft: event.overdraft,
                 reason: event.reason.clone(),
             },
-            other => return Self::of_strategies(names, other).or_else(|| Self::of_vouchers(names, other)),
+            other => {
+                return Self::of_strategies(names, other)
+                    .or_else(|| Self::of_vouchers(names, other));
+            }
         })
     }
 

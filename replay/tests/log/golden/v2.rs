@@ -1,12 +1,12 @@
 //! The events of the second released format: attributes, counters, strategies, vouchers.
 
 use schemas::{
-    Attributes, Change, Credits, Draw, Event, ItemOutcome, LotDraw, LotSource, ModelId,
-    QuotaDrawn, QuotaRecharged, QuotaRefunded, QuotaWithdrawn, Sealed, SealedGiver,
-    StrategyDefined, StrategyDefinition, StrategyDeleted, StrategyExecuted, StrategyFailed,
-    StrategyId, StrategyKind, StrategySwitched, StrategyTickHandled, Timestamp, UserDescribed,
-    UserErased, UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItemReserved,
-    VoucherItemSettled, VoucherOutcome,
+    Attributes, Change, Credits, Draw, Event, ItemOutcome, LotDraw, LotSource, ModelId, QuotaDrawn,
+    QuotaRecharged, QuotaRefunded, QuotaWithdrawn, Sealed, SealedGiver, StrategyDefined,
+    StrategyDefinition, StrategyDeleted, StrategyExecuted, StrategyFailed, StrategyId,
+    StrategyKind, StrategySwitched, StrategyTickHandled, Timestamp, UserDescribed, UserErased,
+    UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItemReserved, VoucherItemSettled,
+    VoucherOutcome,
 };
 
 use crate::support::{at, second};
@@ -30,8 +30,7 @@ fn part() -> LotDraw {
 }
 
 fn recharges() -> Vec<Event> {
-    let sources =
-        [LotSource::Gateway, LotSource::Strategy, LotSource::Transfer, LotSource::Return];
+    let sources = [LotSource::Gateway, LotSource::Strategy, LotSource::Transfer, LotSource::Return];
     let recharge = |source| {
         Event::QuotaRecharged(QuotaRecharged {
             user: UserId(1),
@@ -99,7 +98,8 @@ fn strategies() -> Vec<Event> {
         enabled: true,
         max_exec_per_user: 70_000,
     };
-    let single = StrategyDefinition { kind: StrategyKind::Single, model: None, ..definition.clone() };
+    let single =
+        StrategyDefinition { kind: StrategyKind::Single, model: None, ..definition.clone() };
     vec![
         Event::StrategyCreated(Box::new(StrategyDefined { strategy, definition })),
         Event::StrategyUpdated(Box::new(StrategyDefined { strategy, definition: single })),

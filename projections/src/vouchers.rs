@@ -11,7 +11,7 @@ use crate::projection::Projection;
 
 impl Shard for VoucherId {
     fn shard(&self) -> u16 {
-        let [.., high, low] = self.0;
+        let [.., high, low] = self.bytes();
         u16::from_le_bytes([low, high])
     }
 }

@@ -19,6 +19,7 @@ mod sealed;
 mod time;
 mod usage;
 mod voucher;
+mod zoned;
 
 pub use chrono_tz::Tz;
 
@@ -46,5 +47,7 @@ pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
 pub use voucher::{
-    KeyError, SigningKeys, VoucherId, VoucherItem, VoucherPayload, ZonedTimestamp, voucher_code,
+    KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,
+    VoucherIdError, VoucherItem, VoucherPayload,
 };
+pub use zoned::ZonedTimestamp;

@@ -7,9 +7,10 @@ use projections::books::Books;
 use projections::quota::{Account, LOTS_A_DRAW_MAX, take};
 use projections::vouchers::Voucher;
 use schemas::{
-    Credits, Event, IssueVoucher, ItemOutcome, Name, RedeemVoucher, Timestamp, TransferItem,
-    UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem, VoucherItemReserved,
-    VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp, is_expired,
+    Credits, Event, IssueVoucher, ItemOutcome, Name, RedeemVoucher, SigningKeys, Timestamp,
+    TransferItem, UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
+    VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp,
+    is_expired,
 };
 
 use super::Rules;
@@ -58,7 +59,7 @@ pub(super) fn issue(
     };
     let json = payload.to_json();
     let signature = keys.sign(&json);
-    let voucher = VoucherId::of(&schemas::voucher_code(&json, &signature));
+    let voucher = VoucherId::of(&SigningKeys::code(&json, &signature));
     let mut events = Vec::with_capacity(taken.len().saturating_add(1));
     for (number, (item, lots)) in (0..).zip(order.items.iter().zip(taken)) {
         let before = account.held_until(item.expires_at);
@@ -90,12 +91,14 @@ pub(super) fn issue(
 }
 
 /// An item as a code carries it.
+///
+/// # Panics
+/// Never: the offset was read together with the moment.
 #[must_use]
 pub fn voucher_item(item: &TransferItem) -> VoucherItem {
-    VoucherItem {
-        amount: item.amount,
-        expires_at: ZonedTimestamp { moment: item.expires_at, offset_seconds: item.offset_seconds },
-    }
+    let expires_at = ZonedTimestamp::new(item.expires_at, item.offset_seconds);
+    let expires_at = expires_at.expect("invariant: it was read as one");
+    VoucherItem { amount: item.amount, expires_at }
 }
 
 /// All items together, and the lots that each is taken from.

@@ -126,7 +126,7 @@ fn strategies() -> Vec<Event> {
 }
 
 fn vouchers() -> Vec<Event> {
-    let voucher = VoucherId([0xEF; 16]);
+    let voucher = VoucherId::from_bytes([0xEF; 16]);
     let (giver, receiver) = (UserId(1), UserId(2));
     let settled = |(number, outcome)| {
         Event::VoucherItemSettled(VoucherItemSettled {

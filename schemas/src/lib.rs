@@ -16,6 +16,8 @@ mod record;
 mod schedule;
 mod time;
 mod usage;
+mod voucher;
+mod zoned;
 
 pub use chrono_tz::Tz;
 
@@ -40,3 +42,8 @@ pub use record::{
 pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
+pub use voucher::{
+    KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,
+    VoucherIdError, VoucherItem, VoucherPayload,
+};
+pub use zoned::ZonedTimestamp;

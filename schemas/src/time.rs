@@ -8,6 +8,8 @@ use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
+use crate::ZonedTimestamp;
+
 /// A moment: microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Timestamp(i64);
@@ -16,6 +18,13 @@ pub struct Timestamp(i64);
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not an RFC 3339 time")]
 pub struct TimestampError(String);
+
+impl TimestampError {
+    /// About this text, of which it repeats the beginning.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.chars().take(64).collect())
+    }
+}
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
@@ -42,11 +51,7 @@ impl Timestamp {
     /// # Errors
     /// When the text is not RFC 3339, or its moment in UTC cannot be printed as such.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        DateTime::parse_from_rfc3339(text)
-            .map(|moment| Self(moment.timestamp_micros()))
-            .ok()
-            .filter(|moment| (Self::MIN..=Self::MAX).contains(moment))
-            .ok_or_else(|| TimestampError(text.chars().take(64).collect()))
+        ZonedTimestamp::parse(text).map(ZonedTimestamp::moment)
     }
 
     /// This moment `seconds` later (earlier when negative), held at the ends of the range.

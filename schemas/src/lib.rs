@@ -14,6 +14,7 @@ mod price_map;
 mod rating;
 mod record;
 mod schedule;
+mod sealed;
 mod time;
 mod usage;
 mod voucher;
@@ -40,6 +41,7 @@ pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
 pub use schedule::{FieldFault, Schedule, ScheduleError};
+pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError, is_expired};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
 pub use voucher::{

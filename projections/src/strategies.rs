@@ -48,7 +48,7 @@ pub struct Run {
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Strategies {
     /// By number; there is no number 0.
-    strategies: Paged<Option<Strategy>>,
+    by_number: Paged<Option<Strategy>>,
     count: u32,
     runs: Paged<Vec<Run>>,
 }
@@ -57,7 +57,7 @@ impl Strategies {
     /// The strategy, deleted or not.
     #[must_use]
     pub fn find(&self, strategy: StrategyId) -> Option<&Strategy> {
-        self.strategies.get(strategy.0).as_ref()
+        self.by_number.get(strategy.0).as_ref()
     }
 
     /// The strategy, unless it is deleted.
@@ -68,7 +68,7 @@ impl Strategies {
 
     /// The strategies that are not deleted, in the order of their numbers.
     pub fn all(&self) -> impl Iterator<Item = (StrategyId, &Strategy)> {
-        self.strategies.iter().filter_map(|(number, strategy)| {
+        self.by_number.iter().filter_map(|(number, strategy)| {
             let strategy = strategy.as_ref().filter(|strategy| !strategy.deleted)?;
             Some((StrategyId(number), strategy))
         })
@@ -89,7 +89,7 @@ impl Strategies {
     fn define(&mut self, defined: &StrategyDefined, at: Timestamp) {
         let StrategyDefined { strategy, definition } = defined;
         self.count = self.count.max(strategy.0);
-        let slot = self.strategies.get_mut(strategy.0);
+        let slot = self.by_number.get_mut(strategy.0);
         match slot {
             None => {
                 *slot = Some(Strategy {
@@ -117,24 +117,22 @@ impl Strategies {
     }
 
     fn change(&mut self, strategy: StrategyId, change: impl FnOnce(&mut Strategy)) {
-        if let Some(strategy) = self.strategies.get_mut(strategy.0) {
+        if let Some(strategy) = self.by_number.get_mut(strategy.0) {
             change(strategy);
         }
     }
 
     fn ran(&mut self, id: StrategyId, user: UserId, tick: Option<Timestamp>, failed: bool) {
         let runs = self.runs.get_mut(user.number());
-        let place = match runs.iter().position(|run| run.strategy == id) {
-            Some(place) => place,
-            None => {
-                runs.push(Run { strategy: id, executed: 0, tick: None, failed: false });
-                runs.len().saturating_sub(1)
+        let executed = u32::from(!failed);
+        match runs.iter_mut().find(|run| run.strategy == id) {
+            None => runs.push(Run { strategy: id, executed, tick, failed }),
+            Some(run) => {
+                run.tick = tick;
+                run.failed = failed;
+                run.executed = run.executed.saturating_add(executed);
             }
-        };
-        let Some(run) = runs.get_mut(place) else { return };
-        run.tick = tick;
-        run.failed = failed;
-        run.executed = run.executed.saturating_add(u32::from(!failed));
+        }
         self.change(id, |strategy| {
             let counter = if failed { &mut strategy.failed } else { &mut strategy.executed };
             *counter = counter.saturating_add(1);

@@ -33,10 +33,23 @@ pub struct Voucher {
     pub items: Vec<TransferItem>,
 }
 
+impl Voucher {
+    /// Takes an item in; what was reserved of one in several events adds up.
+    fn add(&mut self, number: u32, item: TransferItem) {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        match self.items.get_mut(place) {
+            Some(present) => {
+                present.amount = present.amount.checked_add(item.amount).unwrap_or(present.amount);
+            }
+            None => self.items.push(item),
+        }
+    }
+}
+
 /// Every voucher.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Vouchers {
-    vouchers: Sharded<VoucherId, Voucher, 1024>,
+    by_id: Sharded<VoucherId, Voucher, 1024>,
     /// Of each giver: the vouchers, oldest first, and the time in the code of the last one.
     given: Paged<Given>,
     /// What is in open vouchers, in the smallest unit.
@@ -53,12 +66,12 @@ impl Vouchers {
     /// The voucher.
     #[must_use]
     pub fn find(&self, voucher: VoucherId) -> Option<&Voucher> {
-        self.vouchers.get(&voucher)
+        self.by_id.get(&voucher)
     }
 
     /// All vouchers, in no order that means anything.
     pub fn all(&self) -> impl Iterator<Item = (VoucherId, &Voucher)> {
-        self.vouchers.iter().map(|(id, voucher)| (*id, voucher))
+        self.by_id.iter().map(|(id, voucher)| (*id, voucher))
     }
 
     /// The vouchers that a user gave, oldest first.
@@ -97,8 +110,8 @@ impl Projection for Vouchers {
                     expires_at: reserved.expires_at,
                     offset_seconds: reserved.offset_seconds,
                 };
-                if let Some(voucher) = self.vouchers.get_mut(&reserved.voucher) {
-                    voucher.items.push(item);
+                if let Some(voucher) = self.by_id.get_mut(&reserved.voucher) {
+                    voucher.add(reserved.number, item);
                     return;
                 }
                 let voucher = Voucher {
@@ -109,10 +122,10 @@ impl Projection for Vouchers {
                     closed: None,
                     items: vec![item],
                 };
-                self.vouchers.insert(reserved.voucher, voucher);
+                self.by_id.insert(reserved.voucher, voucher);
             }
             Event::VoucherIssued(issued) => {
-                if let Some(voucher) = self.vouchers.get_mut(&issued.voucher) {
+                if let Some(voucher) = self.by_id.get_mut(&issued.voucher) {
                     voucher.receiver = issued.receiver;
                     voucher.issued = recorded.sequence;
                     voucher.lapses_at = issued.lapses_at;
@@ -128,7 +141,7 @@ impl Projection for Vouchers {
             }
             Event::VoucherClosed(closed) => {
                 let end = Some((closed.outcome, recorded.sequence));
-                if let Some(voucher) = self.vouchers.get_mut(&closed.voucher) {
+                if let Some(voucher) = self.by_id.get_mut(&closed.voucher) {
                     voucher.closed = end;
                     voucher.items = Vec::new();
                     return;
@@ -141,7 +154,7 @@ impl Projection for Vouchers {
                     closed: end,
                     items: Vec::new(),
                 };
-                self.vouchers.insert(closed.voucher, voucher);
+                self.by_id.insert(closed.voucher, voucher);
             }
             _ => (),
         }

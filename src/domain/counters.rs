@@ -87,9 +87,8 @@ fn withdraw(account: &Account, user: UserId, amount: Credits, now: Timestamp) ->
 fn refund(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> Vec<Event> {
     let overdraft = account.overdraft().min(amount);
     let left = amount.checked_sub(overdraft).unwrap_or_default();
-    let mut used: Vec<_> = account.lots_at(now).map(|lot| (lot.id, lot.drawn())).collect();
-    used.reverse();
-    let (lots, _) = take(left, used.into_iter());
+    let drawn: Vec<_> = account.lots_at(now).map(|lot| (lot.id, lot.drawn())).collect();
+    let (lots, _) = take(left, drawn.into_iter().rev());
     let refunded = |lots: &[LotDraw], overdraft| {
         let (lots, reason) = (lots.to_vec(), REASON.to_owned());
         Event::QuotaRefunded(QuotaRefunded { user, lots, overdraft, reason })

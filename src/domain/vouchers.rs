@@ -102,7 +102,6 @@ pub fn voucher_item(item: &TransferItem) -> VoucherItem {
 }
 
 /// All items together, and the lots that each is taken from.
-#[expect(clippy::type_complexity, reason = "the parts of each item, in their order")]
 fn take_items(
     account: &Account,
     items: &[TransferItem],
@@ -154,34 +153,22 @@ pub(super) fn redeem(
     naming: &mut Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
     let RedeemVoucher { voucher, giver, receiver, items } = command;
-    let settling = match books.vouchers.find(*voucher) {
-        Some(open) => {
-            let receiver: Option<UserId> = naming.known(receiver);
-            if receiver != Some(open.receiver) {
-                return Err(Rejection::VoucherOfAnother);
-            }
-            check_open(open, now)?;
-            Settling {
-                voucher: *voucher,
-                giver: open.giver,
-                receiver: open.receiver,
-                outcome: VoucherOutcome::Redeemed,
-                foreign: false,
-            }
+    let outcome = VoucherOutcome::Redeemed;
+    let settling = if let Some(open) = books.vouchers.find(*voucher) {
+        let receiver: Option<UserId> = naming.known(receiver);
+        if receiver != Some(open.receiver) {
+            return Err(Rejection::VoucherOfAnother);
         }
-        None => {
-            let is_sound = giver != receiver && items.iter().all(|item| item.amount.is_positive());
-            if !rules.foreign_vouchers || !is_sound {
-                return Err(Rejection::VoucherUnknown);
-            }
-            Settling {
-                voucher: *voucher,
-                giver: naming.id(giver),
-                receiver: naming.id(receiver),
-                outcome: VoucherOutcome::Redeemed,
-                foreign: true,
-            }
+        check_open(open, now)?;
+        let Voucher { giver, receiver, .. } = *open;
+        Settling { voucher: *voucher, giver, receiver, outcome, foreign: false }
+    } else {
+        let is_sound = giver != receiver && items.iter().all(|item| item.amount.is_positive());
+        if !rules.foreign_vouchers || !is_sound {
+            return Err(Rejection::VoucherUnknown);
         }
+        let (giver, receiver) = (naming.id(giver), naming.id(receiver));
+        Settling { voucher: *voucher, giver, receiver, outcome, foreign: true }
     };
     settling.settle(books, items, now)
 }

@@ -5,7 +5,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::calls::NOON;
-use crate::support::eventually;
 use crate::support::http::{Answer, call, with};
 use crate::support::service::{Service, Setup};
 
@@ -80,9 +79,9 @@ async fn a_recharge_pays_the_overdraft_first() {
     service.send(CONSUMPTION, &call("over", 60, 50)).await.expect(201);
     assert_eq!(balance(&service).await, "10 110 -100 100 []");
     let second = grant(&service, &json!(40), "2025-06-01T00:00:00Z").await;
-    assert_eq!(balance(&service).await, "10 70 -60 60 []");
+    assert_eq!(balance(&service).await, "50 110 -60 60 []");
     let third = grant(&service, &json!(60.5), "2025-06-01T00:00:00Z").await;
-    assert_eq!(balance(&service).await, "10.5 10 0.5 0 [0.5]");
+    assert_eq!(balance(&service).await, "110.5 110 0.5 0 [0.5]");
     assert_eq!(
         audit(&service).await,
         [
@@ -104,44 +103,44 @@ async fn who_was_never_given_quota_draws_none() {
 }
 
 #[tokio::test]
-async fn a_lot_is_worth_something_until_its_expiry_and_nothing_from_then_on() {
+async fn a_lot_is_good_to_the_end_of_the_second_of_its_expiry_and_written_off_with_the_month() {
     let service = service().await;
     let soon = grant(&service, &json!(50), "2025-03-02T00:00:00Z").await;
     let late = grant(&service, &json!(7), "2025-03-03T00:00:00Z").await;
     service.send(CONSUMPTION, &call("before", 8, 0)).await.expect(201);
 
-    service.advance_clock_to("2025-03-01T23:59:59.999999Z").await;
+    service.advance_clock_to("2025-03-02T00:00:00.999999Z").await;
     assert_eq!(balance(&service).await, "57 8 49 0 [42 7]");
-    assert_eq!(audit(&service).await.len(), 2);
 
-    service.advance_clock_to("2025-03-02T00:00:00Z").await;
+    service.advance_clock_to("2025-03-02T00:00:01Z").await;
     assert_eq!(balance(&service).await, "7 0 7 0 [7]");
-    assert_eq!(audit(&service).await.first(), Some(&format!("EXPIRED -42 0 of {soon}")));
     let drawn = service.send(CONSUMPTION, &call("after", 10, 0)).await.expect(201);
     assert_eq!(drawn.json()["quotaLots"], json!([{"lot": late, "amount": 7}]));
     assert_eq!(drawn.number("quotaOverdraft"), "3");
 
-    // A lot that is used up lapses without a word.
-    service.advance_clock_to("2025-04-01T00:00:00Z").await;
+    service.advance_clock_to("2025-04-01T00:00:59Z").await;
     assert_eq!(balance(&service).await, "0 3 -3 3 []");
-    assert_eq!(audit(&service).await.len(), 3);
+    assert_eq!(audit(&service).await.len(), 2);
+    // A lot that is used up lapses without a word.
+    service.advance_clock_to("2025-04-01T00:01:00Z").await;
+    assert_eq!(audit(&service).await.first(), Some(&format!("EXPIRED -42 0 of {soon}")));
     let page = service.read("/api/v1/quota/audit?user_id=ann&page=2&page_size=1").await.expect(200);
     let page = page.json();
     let (total, operation) = (&page["total"], &page["records"][0]["operation"]);
     assert_eq!((total, operation), (&json!(3), &json!("RECHARGE")));
+    assert_eq!(balance(&service).await, "0 3 -3 3 []");
 }
 
 #[tokio::test]
 async fn what_is_granted_too_late_never_counts_and_is_written_off() {
     let service = service().await;
-    let late = grant(&service, &json!(50), NOON).await;
+    let late = grant(&service, &json!(50), "2025-03-01T11:59:59Z").await;
     assert_eq!(balance(&service).await, "0 0 0 0 []");
-    let booked = eventually("it is written off", async || {
-        let audit = audit(&service).await;
-        if audit.len() == 2 { Ok(audit) } else { Err(format!("{audit:?}")) }
-    })
-    .await;
-    assert_eq!(booked.first(), Some(&format!("EXPIRED -50 0 of {late}")));
+    service.advance_clock_to("2025-04-01T00:01:00Z").await;
+    assert_eq!(
+        audit(&service).await,
+        [format!("EXPIRED -50 0 of {late}"), format!("RECHARGE 50 0 of {late}")]
+    );
 }
 
 #[tokio::test]

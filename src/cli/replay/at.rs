@@ -7,7 +7,7 @@ use schemas::{ActorId, AssistantId, FinishReasonId, ModelId, TenantId, UserId};
 use schemas::{Money, Name, NameId, NameKind, Sequence, ServiceTier, Timestamp, TokenClass};
 
 use super::state::{self, Period, Whom, text};
-use super::{Check, Common, OpenLog};
+use super::{Check, Common, OpenLog, recharges};
 use crate::cli::output::{Document, rows};
 use crate::views::{AsOf, rule_name};
 
@@ -43,6 +43,12 @@ enum Projection {
     Tenants,
     /// What users may still use.
     Quota,
+    /// By what strategies judge users.
+    Attributes,
+    /// What gives quota to whom.
+    Strategies,
+    /// Quota on its way from one user to another.
+    Vouchers,
     /// What tenants have.
     Wallets,
     /// What models cost.
@@ -133,7 +139,7 @@ type Kind = Lower<NameKind>;
 /// A word of a closed list as JSON has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(transparent)]
-pub(in crate::cli) struct Lower<T>(T);
+pub(in crate::cli) struct Lower<T>(pub(super) T);
 
 impl<T: serde::Serialize> std::fmt::Display for Lower<T> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -160,6 +166,11 @@ impl Projection {
                 document.table("quota", &state::quota(state, whom, moment))?;
                 document.table("lots", &state::lots(state, whom, moment))
             }
+            Self::Attributes => {
+                document.table("attributes", &recharges::attributes(state, whom))
+            }
+            Self::Strategies => document.table("strategies", &recharges::strategies(state)),
+            Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
             Self::Wallets => document.table("wallets", &state::wallets(state, whom)),
             Self::Prices => {
                 document.table("price_books", &price_books(state))?;

@@ -5,6 +5,7 @@ mod at;
 mod diff;
 mod export;
 mod rebuild;
+mod recharges;
 mod show;
 mod state;
 mod verify;

@@ -271,12 +271,6 @@ fn described(user_id: String, attributes: &Attributes) -> QuotaEventData {
         ("register_time", register_time != Change::Keep),
         ("access_time", access_time != Change::Keep),
     ];
-    fn set<T>(change: Change<T>) -> Option<T> {
-        match change {
-            Change::Set(value) => Some(value),
-            Change::Keep | Change::Clear => None,
-        }
-    }
     QuotaEventData::UserDescribed {
         user_id,
         changed: is_change.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
@@ -285,6 +279,13 @@ fn described(user_id: String, attributes: &Attributes) -> QuotaEventData {
         org: set(org),
         register_time: set(register_time),
         access_time: set(access_time),
+    }
+}
+
+fn set<T>(change: Change<T>) -> Option<T> {
+    match change {
+        Change::Set(value) => Some(value),
+        Change::Keep | Change::Clear => None,
     }
 }
 

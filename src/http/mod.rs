@@ -32,7 +32,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{clock::Clock, config, jobs::Jobs, views::Views, writer::Writer};
+use crate::{
+    clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -55,6 +57,8 @@ pub struct Services {
     pub writer: Writer,
     /// What readers read.
     pub views: Views,
+    /// The keys of what the log holds sealed.
+    pub vault: Vault,
     /// What falls due.
     pub jobs: Jobs,
     /// Ends the service, and with it the answers that would go on for ever.
@@ -94,6 +98,10 @@ impl AppState {
 
     fn views(&self) -> &Views {
         &self.0.services.views
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.0.services.vault
     }
 
     fn jobs(&self) -> &Jobs {

@@ -43,10 +43,12 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let directory = tempfile::tempdir().unwrap();
     let config = config::Config::default();
     let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
-    let (writer, views) = (book.writer.clone(), book.views.clone());
+    let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
-    (Services { clock, authenticator, limits, readiness, writer, views, jobs, stop }, reporters)
+    let services =
+        Services { clock, authenticator, limits, readiness, writer, views, vault, jobs, stop };
+    (services, reporters)
 }
 
 /// The real edge, and three routes that do what handlers may do.

@@ -15,6 +15,7 @@ mod metrics;
 mod observe;
 mod openapi;
 pub mod params;
+mod personal;
 pub mod problem;
 mod quota;
 
@@ -26,15 +27,14 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::SigningKeys;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
-};
+use crate::{clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -59,6 +59,8 @@ pub struct Services {
     pub views: Views,
     /// The keys of what the log holds sealed.
     pub vault: Vault,
+    /// Opens vouchers; `None`: there are none.
+    pub signing_keys: Option<Arc<SigningKeys>>,
     /// What falls due.
     pub jobs: Jobs,
     /// Ends the service, and with it the answers that would go on for ever.
@@ -71,6 +73,7 @@ pub struct AppState(Arc<Shared>);
 
 struct Shared {
     services: Services,
+    new_keys: personal::NewKeys,
     openapi: Bytes,
     recorder: PrometheusHandle,
 }
@@ -106,6 +109,14 @@ impl AppState {
 
     fn jobs(&self) -> &Jobs {
         &self.0.services.jobs
+    }
+
+    fn signing_keys(&self) -> Option<&SigningKeys> {
+        self.0.services.signing_keys.as_deref()
+    }
+
+    fn new_keys(&self) -> &personal::NewKeys {
+        &self.0.new_keys
     }
 
     fn stop(&self) -> &CancellationToken {
@@ -167,7 +178,12 @@ fn assemble(
     let telemetry = observe::Telemetry::new(&document);
     let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
-    let state = AppState(Arc::new(Shared { services, openapi, recorder }));
+    let state = AppState(Arc::new(Shared {
+        services,
+        new_keys: personal::NewKeys::default(),
+        openapi,
+        recorder,
+    }));
 
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))

@@ -46,8 +46,18 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
-    let services =
-        Services { clock, authenticator, limits, readiness, writer, views, vault, jobs, stop };
+    let services = Services {
+        clock,
+        authenticator,
+        limits,
+        readiness,
+        writer,
+        views,
+        vault,
+        signing_keys: None,
+        jobs,
+        stop,
+    };
     (services, reporters)
 }
 

@@ -4,6 +4,7 @@
 pub mod broker;
 pub mod calls;
 pub mod http;
+pub mod people;
 pub mod producer;
 pub mod service;
 

@@ -11,6 +11,7 @@ pub mod http;
 pub mod intake;
 pub mod jobs;
 pub mod outbox;
+pub mod personal;
 pub mod reports;
 pub mod service;
 pub mod views;

@@ -210,7 +210,8 @@ fn split(bytes: &[u8]) -> Option<(&[u8], [u8; 32])> {
 
 /// Lower-case hexadecimal.
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// By what a voucher is recognised: the first bytes of the BLAKE3 hash of its code.

@@ -125,6 +125,8 @@ mod tests {
             (Timestamp::EPOCH, i32::MIN),
             (Timestamp::MAX, 60),
             (Timestamp::MIN, -60),
+            (Timestamp::MAX.plus_seconds(1), -60),
+            (Timestamp::MIN.plus_seconds(-1), 60),
             (Timestamp::from_micros(i64::MAX), 0),
             (Timestamp::from_micros(i64::MIN), 0),
         ] {

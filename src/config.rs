@@ -17,7 +17,8 @@ use thiserror::Error;
 
 pub use secret::Secret;
 pub use sections::{
-    ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Log, LogFormat, Role, Vouchers,
+    ApiKey, Auth, Checkpoint, Config, Gateway, Intake, Jwt, Limits, Listen, Log, LogFormat, Role,
+    Vouchers,
 };
 
 /// What the command line says about the configuration.
@@ -42,7 +43,10 @@ pub struct ConfigError {
 }
 
 /// Variables that the ecosystem already uses, and the keys they set.
-const KNOWN_VARIABLES: [(&str, &str); 5] = [
+const KNOWN_VARIABLES: [(&str, &str); 8] = [
+    ("AIGATEWAY_AUTH_VALUE", "gateway.auth_value"),
+    ("AIGATEWAY_BASE_URL", "gateway.base_url"),
+    ("AIGATEWAY_CREDENTIAL", "gateway.credential"),
     ("JWT_HS256_SECRET", "auth.jwt.hs256_secret"),
     ("JWT_JWKS_URL", "auth.jwt.jwks_url"),
     ("RABBITMQ_URL", "intake.url"),
@@ -158,7 +162,8 @@ impl Config {
 
     /// The first key whose value is of the right kind and yet wrong.
     fn first_fault(&self) -> Option<(String, String)> {
-        let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers, log } = self;
+        let Self { listen: _, data_dir, auth, intake, limits, checkpoint, vouchers, gateway, log } =
+            self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
         if data_dir.as_os_str().is_empty() {
             return fault("data_dir", "must not be empty");
@@ -189,6 +194,7 @@ impl Config {
             ("limits.batch_items_max", limits.batch_items_max == 0),
             ("limits.queue_commands_max", limits.queue_commands_max == 0),
             ("checkpoint.every_events", checkpoint.every_events == 0),
+            ("gateway.timeout_ms", gateway.timeout_ms == 0),
         ] {
             if is_zero {
                 return fault(key, "must be at least 1");
@@ -196,6 +202,9 @@ impl Config {
         }
         if vouchers.signing_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
             return fault("vouchers.signing_key", "must be at least 32 bytes long");
+        }
+        if let Some((key, reason)) = gateway.first_fault() {
+            return fault(key, reason);
         }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {
             return fault("log.filter", "must be levels, like `info` or `warn,tallybook=debug`");
@@ -253,6 +262,38 @@ impl ApiKey {
             Role::TenantUser if user.is_none() => Some(("user", "a `tenant_user` needs one")),
             _ => None,
         }
+    }
+}
+
+impl Gateway {
+    fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self { base_url, admin_path, auth_header, auth_value, credential, .. } = self;
+        if let Some(base_url) = base_url {
+            let url = reqwest::Url::parse(base_url).ok();
+            if !url.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+                return Some(("gateway.base_url", "must be an `http://` or `https://` address"));
+            }
+            if url.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                return Some((
+                    "gateway.base_url",
+                    "must not hold a password; there is `gateway.auth_value`",
+                ));
+            }
+        }
+        if !admin_path.starts_with('/') || admin_path.contains(['?', '#']) {
+            return Some(("gateway.admin_path", "must be a path that starts with `/`"));
+        }
+        if axum::http::HeaderName::try_from(auth_header).is_err() {
+            return Some(("gateway.auth_header", "must be the name of a header"));
+        }
+        for (key, value) in [("gateway.auth_value", auth_value), ("gateway.credential", credential)]
+        {
+            let fits = |text: &str| axum::http::HeaderValue::try_from(text).is_ok();
+            if value.as_ref().is_some_and(|value| !fits(value.expose())) {
+                return Some((key, "must fit into a header: no control characters"));
+            }
+        }
+        None
     }
 }
 

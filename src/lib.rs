@@ -5,6 +5,7 @@ mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod cursor;
 mod demo;
 pub mod domain;
 pub mod http;

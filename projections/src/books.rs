@@ -6,7 +6,7 @@ use crate::calls::Calls;
 use crate::directory::Directory;
 use crate::draw_rules::DrawRules;
 use crate::histories::Histories;
-use crate::ledger::{Ledger, quota_postings};
+use crate::ledger::{Ledger, moved_users};
 use crate::names::Names;
 use crate::prices::Prices;
 use crate::projection::Projection;
@@ -80,23 +80,14 @@ impl Books {
 
     fn cross_check(&mut self, recorded: &Recorded) {
         let Self { ledger, quota, wallets, .. } = self;
-        let mut user = None;
-        quota_postings(&recorded.event, |posting| {
-            if let crate::ledger::QuotaAccount::Lots(moved)
-            | crate::ledger::QuotaAccount::Overdraft(moved) = posting.source
-            {
-                user = Some(moved);
-            }
-        });
-        if let Event::QuotaRecharged(recharge) = &recorded.event {
-            user = Some(recharge.user);
-        }
         let quota_agrees = |user: UserId| {
             let account = quota.account(user);
             ledger.lots(user) == account.remaining()
                 && ledger.overdraft(user).checked_neg() == Some(account.overdraft())
         };
-        if user.is_some_and(|user| !quota_agrees(user)) {
+        let mut all_agree = true;
+        moved_users(&recorded.event, |user| all_agree &= quota_agrees(user));
+        if !all_agree {
             ledger.report(recorded.sequence, "quota and ledger disagree".to_owned());
         }
         let tenant = match &recorded.event {

@@ -74,6 +74,27 @@ impl Account {
         Credits::from_units(held.saturating_sub(self.overdraft.units()))
     }
 
+    /// What the lots that have not expired at `now` began with.
+    #[must_use]
+    pub fn total_at(&self, now: Timestamp) -> Credits {
+        let granted =
+            self.lots_at(now).fold(0_i64, |sum, lot| sum.saturating_add(lot.granted.units()));
+        Credits::from_units(granted)
+    }
+
+    /// What was drawn from the lots that have not expired at `now`, and beyond all lots.
+    #[must_use]
+    pub fn used_at(&self, now: Timestamp) -> Credits {
+        let (total, available) = (self.total_at(now).units(), self.available_at(now).units());
+        Credits::from_units(total.saturating_sub(available))
+    }
+
+    /// Whether a lot's time ran out after `before` and by `now`.
+    #[must_use]
+    pub fn lapsed_between(&self, before: Timestamp, now: Timestamp) -> bool {
+        self.lots.iter().any(|lot| before < lot.expires_at && lot.expires_at <= now)
+    }
+
     /// Which lots `amount` would be drawn from at `now`, soonest expiry first, then oldest; what
     /// they do not cover is the overdraft. So is what lies beyond the first [`LOTS_A_DRAW_MAX`] lots,
     /// so that every draw fits into an event: the later lots keep what is owed.

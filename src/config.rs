@@ -286,6 +286,13 @@ impl Gateway {
         if axum::http::HeaderName::try_from(auth_header).is_err() {
             return Some(("gateway.auth_header", "must be the name of a header"));
         }
+        let is_bearers = auth_header.eq_ignore_ascii_case("authorization");
+        if is_bearers && auth_value.is_some() && credential.is_some() {
+            return Some((
+                "gateway.auth_header",
+                "must not be `authorization` beside `gateway.credential`",
+            ));
+        }
         for (key, value) in [("gateway.auth_value", auth_value), ("gateway.credential", credential)]
         {
             let fits = |text: &str| axum::http::HeaderValue::try_from(text).is_ok();

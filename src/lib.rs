@@ -8,6 +8,7 @@ pub mod config;
 mod cursor;
 mod demo;
 pub mod domain;
+pub mod gateway;
 pub mod http;
 pub mod intake;
 pub mod jobs;

@@ -204,6 +204,10 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
             "[gateway]\nauth_header = 'x admin'",
             "`gateway.auth_header` (FILE): must be the name of a header",
         ),
+        file(
+            "[gateway]\nauth_header = 'Authorization'\nauth_value = 'a'\ncredential = 'b'",
+            "`gateway.auth_header` (FILE): must not be `authorization` beside `gateway.credential`",
+        ),
         file("[gateway]\ntimeout_ms = 0", "`gateway.timeout_ms` (FILE): must be at least 1"),
         variable(
             &[("JWT_JWKS_URL", "id.example")],

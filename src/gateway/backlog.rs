@@ -3,6 +3,7 @@
 //! attempt at a time. No I/O and no clock.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use schemas::{Sequence, UserId};
@@ -121,7 +122,7 @@ impl Backlog {
         user: UserId,
         failure: &Failure,
         now: Instant,
-        late_for: std::time::Duration,
+        late_for: Duration,
     ) -> bool {
         let Some(entry) = self.entries.get_mut(&user) else { return false };
         if let State::Comparing(Some(again)) = entry.state {
@@ -193,17 +194,15 @@ fn earlier(left: Since, right: Since) -> Since {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const ANN: UserId = UserId(1);
     const LATE: Duration = Duration::from_secs(20);
     /// Longer than any pause.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
-    fn event(sequence: u64) -> Since {
-        Some(Sequence::new(sequence))
+    const fn event(sequence: u64) -> Sequence {
+        Sequence::new(sequence)
     }
 
     fn failure(kind: FailureKind, outcome_unknown: bool) -> Failure {
@@ -213,11 +212,11 @@ mod tests {
     #[test]
     fn the_events_of_a_user_are_one_attempt() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.add(ANN, event(4), now);
-        backlog.add(ANN, event(3), now);
-        assert_eq!(backlog.oldest(), event(3));
+        backlog.add(ANN, Some(event(4)), now);
+        backlog.add(ANN, Some(event(3)), now);
+        assert_eq!(backlog.oldest(), Some(event(3)));
         assert_eq!((backlog.start(now), backlog.start(now)), (Some(ANN), None));
-        assert_eq!(backlog.oldest(), event(3), "not before the attempt has succeeded");
+        assert_eq!(backlog.oldest(), Some(event(3)), "not before the attempt has succeeded");
         assert!(!backlog.start_in_passing(ANN), "one attempt at a time");
         backlog.succeeded(ANN, now);
         assert_eq!((backlog.oldest(), backlog.out_of_step().len()), (None, 0));
@@ -226,15 +225,15 @@ mod tests {
     #[test]
     fn what_happens_during_an_attempt_takes_another() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.add(ANN, event(3), now);
+        backlog.add(ANN, Some(event(3)), now);
         backlog.start(now);
-        backlog.add(ANN, event(5), now);
+        backlog.add(ANN, Some(event(5)), now);
         backlog.succeeded(ANN, now);
-        assert_eq!(backlog.oldest(), event(5));
+        assert_eq!(backlog.oldest(), Some(event(5)));
         assert_eq!(backlog.start(now), Some(ANN));
-        backlog.add(ANN, event(6), now);
+        backlog.add(ANN, Some(event(6)), now);
         backlog.failed(ANN, &failure(FailureKind::Unavailable, false), now, LATE);
-        assert_eq!(backlog.oldest(), event(5), "both are still to come");
+        assert_eq!(backlog.oldest(), Some(event(5)), "both are still to come");
         assert_eq!(backlog.start(now), None, "not at once");
         assert_eq!(backlog.start(now + PATIENCE), Some(ANN));
     }
@@ -242,12 +241,12 @@ mod tests {
     #[test]
     fn an_unknown_outcome_is_looked_at_again_although_all_is_well() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.add(ANN, event(3), now);
+        backlog.add(ANN, Some(event(3)), now);
         backlog.start(now);
         backlog.failed(ANN, &failure(FailureKind::Unavailable, true), now, LATE);
         assert_eq!(backlog.start(now + PATIENCE), Some(ANN));
         backlog.succeeded(ANN, now);
-        assert_eq!(backlog.oldest(), event(3), "a late request may still undo it");
+        assert_eq!(backlog.oldest(), Some(event(3)), "a late request may still undo it");
         backlog.take_rechecks(now + LATE / 2);
         assert_eq!(backlog.start(now + LATE), None);
         backlog.take_rechecks(now + LATE);
@@ -260,9 +259,9 @@ mod tests {
     fn whoever_is_refused_again_and_again_holds_nobody_up() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         let refused = failure(FailureKind::Refused, false);
-        backlog.add(ANN, event(3), now);
+        backlog.add(ANN, Some(event(3)), now);
         for is_last in [false, false, true] {
-            assert_eq!(backlog.oldest(), event(3));
+            assert_eq!(backlog.oldest(), Some(event(3)));
             assert_eq!(backlog.start(now + PATIENCE), Some(ANN));
             assert_eq!(backlog.failed(ANN, &refused, now, LATE), is_last);
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::body::{self, Body};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -323,15 +323,16 @@ impl Book {
             Counter::Total => ("quota", "new_quota"),
             Counter::Used => ("used quota", "new_used"),
         };
-        let mut body = json!({"consumer": user, "user_id": user});
-        if operation == Operation::Set {
-            body["message"] = format!("{name} refreshed").into();
-            body["quota"] = new.into();
+        let body = if operation == Operation::Set {
+            let message = format!("{name} refreshed");
+            json!({"message": message, "consumer": user, "user_id": user, "quota": new})
         } else {
-            body["message"] = format!("{name} updated").into();
-            body["delta"] = number.into();
-            body[new_name] = new.into();
-        }
+            let message = format!("{name} updated");
+            json!({
+                "message": message, "consumer": user, "user_id": user, "delta": number,
+                new_name: new,
+            })
+        };
         (StatusCode::OK, body)
     }
 }

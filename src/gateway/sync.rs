@@ -42,9 +42,9 @@ pub(super) async fn bring_in_step(
     target: Target,
 ) -> Result<(), Failure> {
     let unable = |what: &str| Failure::refused(format!("the gateway does not know how to {what}"));
-    let used = client.read(Counter::Used, user).await?;
+    let counted = client.read(Counter::Used, user).await?;
     // A gateway without a second counter takes what is used from the first one.
-    let total = if used == Held::NotKept { target.left } else { target.total };
+    let total = if counted == Held::NotKept { target.left } else { target.total };
     match client.read(Counter::Total, user).await? {
         Held::NotKept => return Err(unable("tell a quota")),
         Held::Whole(held) if held == total => {}
@@ -55,7 +55,7 @@ pub(super) async fn bring_in_step(
             count_correction();
         }
     }
-    let difference = match used {
+    let difference = match counted {
         Held::NotKept => return Ok(()),
         Held::Whole(held) if held == target.used => return Ok(()),
         Held::Whole(held) => target.used.checked_sub(held),

@@ -46,7 +46,10 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let (writer, views) = (book.writer.clone(), book.views.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
-    (Services { clock, authenticator, limits, readiness, writer, views, jobs, stop }, reporters)
+    let gateway = None;
+    let services =
+        Services { clock, authenticator, limits, readiness, writer, views, jobs, gateway, stop };
+    (services, reporters)
 }
 
 /// The real edge, and three routes that do what handlers may do.
@@ -185,8 +188,9 @@ async fn health_tells_what_the_parts_report() {
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
     edge.reporters.outbox.send_replace(Check::Off);
+    edge.reporters.gateway.send_replace(Check::Off);
     assert_eq!(read("/health").await, (200, json!({"status": "ok"})));
-    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off"}});
+    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off", "gateway": "off"}});
     assert_eq!(
         read("/health/ready").await,
         (503, all("unavailable", "starting", "starting", "starting"))

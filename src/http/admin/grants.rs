@@ -10,7 +10,7 @@ use crate::http::{
     AppState,
     auth::Caller,
     body,
-    ledger::{IdempotencyKey, Reply, reading, submit},
+    ledger::{IdempotencyKey, Reply, recorded, submit},
     problem::Problem,
 };
 
@@ -74,14 +74,7 @@ async fn grant(
     });
     let receipt = submit(&state, &caller, key, command).await?;
     let sequence = receipt.sequence;
-    let recorded = match receipt.recorded() {
-        Some(recorded) => Some(recorded.clone()),
-        None => {
-            let views = state.views().clone();
-            reading(move || views.log().read(sequence)).await?
-        }
-    };
-    let Some(Event::QuotaRecharged(recharged)) = recorded.map(|recorded| recorded.event) else {
+    let Event::QuotaRecharged(recharged) = recorded(&state, &receipt).await?.event else {
         return Err(Problem::internal(&format_args!("event {sequence} is no recharge")));
     };
     let (user_id, expiry_date) = (user_id.as_str().to_owned(), recharged.expires_at);

@@ -21,6 +21,7 @@ use crate::{
     intake::{self, IntakeConfig, IntakeStatus},
     jobs::Jobs,
     outbox::{self, OutboxConfig},
+    personal::Vault,
     views::Views,
     writer::{Started, Writer, WriterOptions},
 };
@@ -34,6 +35,8 @@ pub struct Book {
     pub writer: Writer,
     /// What readers read.
     pub views: Views,
+    /// The keys of what the log holds sealed.
+    pub vault: Vault,
     healthy: watch::Receiver<bool>,
     ended: JoinHandle<()>,
 }
@@ -42,7 +45,7 @@ impl Book {
     /// Opens or creates the book in `directory`, as `config` says, and starts its writer.
     ///
     /// # Errors
-    /// When the log does not open, or the system has no threads to spare.
+    /// When the log or the keys of personal data do not open, or the system has no threads to spare.
     pub fn open(directory: &Path, config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let mut told = 0;
         let restored = restore(directory, |done: Sequence, of: Sequence| {
@@ -69,6 +72,8 @@ impl Book {
                 "the file `anchor` was missing: whether the log has lost its end cannot be known"
             );
         }
+        // After the log, which nobody else has open now.
+        let vault = Vault::open(directory).context("cannot open the keys of personal data")?;
         let from = checkpoint.unwrap_or_default();
         tracing::info!(head = %log.head().sequence, checkpoint = %from, "the book is open");
         let options = WriterOptions {
@@ -80,7 +85,7 @@ impl Book {
         let Started { writer, reading, head, healthy, ended } =
             Writer::start(log, projections, Some(checkpoints), clock, options)
                 .context("cannot start the writer")?;
-        Ok(Self { writer, views: Views::new(reading, reader, head), healthy, ended })
+        Ok(Self { writer, views: Views::new(reading, reader, head), vault, healthy, ended })
     }
 
     /// Waits until everything handed in is on disk. Requests that were cut off may still hold the
@@ -89,9 +94,9 @@ impl Book {
     /// # Errors
     /// When a thread of the writer has panicked.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Self { writer, views, healthy: _, ended } = self;
+        let Self { writer, views, vault, healthy: _, ended } = self;
         writer.end().await;
-        drop((writer, views));
+        drop((writer, views, vault));
         let ended = tokio::task::spawn_blocking(move || ended.join()).await;
         match ended.context("cannot wait for the writer")? {
             Ok(()) => Ok(()),
@@ -181,6 +186,7 @@ pub async fn run_beside(
         readiness,
         writer: book.writer.clone(),
         views: book.views.clone(),
+        vault: book.vault.clone(),
         jobs,
         gateway: gateway_status,
         stop: stop.clone(),

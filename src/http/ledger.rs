@@ -62,6 +62,17 @@ impl<T> Reply<T> {
         reply
     }
 
+    /// The same with another body.
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Reply<U> {
+        let Self { status, sequence, headers, body } = self;
+        Reply { status, sequence, headers, body: map(body) }
+    }
+
+    /// The same, reflecting another event.
+    pub(super) fn at(self, sequence: Sequence) -> Self {
+        Self { sequence, ..self }
+    }
+
     /// The same with another status.
     pub(super) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }

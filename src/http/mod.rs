@@ -9,6 +9,7 @@ mod cloud_events;
 mod consumption;
 mod docs;
 mod events;
+mod gateway_api;
 pub mod health;
 mod ledger;
 mod metrics;
@@ -32,7 +33,9 @@ use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{clock::Clock, config, gateway, jobs::Jobs, views::Views, writer::Writer};
+use crate::{
+    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -55,6 +58,8 @@ pub struct Services {
     pub writer: Writer,
     /// What readers read.
     pub views: Views,
+    /// The keys of what the log holds sealed.
+    pub vault: Vault,
     /// What falls due.
     pub jobs: Jobs,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
@@ -96,6 +101,10 @@ impl AppState {
 
     fn views(&self) -> &Views {
         &self.0.services.views
+    }
+
+    fn vault(&self) -> &Vault {
+        &self.0.services.vault
     }
 
     fn jobs(&self) -> &Jobs {
@@ -157,9 +166,11 @@ fn assemble(
 ) -> anyhow::Result<Router> {
     let (open, open_document) = open.split_for_parts();
     let (guarded, guarded_document) = guarded.split_for_parts();
+    let (gateways, gateways_document) = gateway_api::router().split_for_parts();
     let mut document = openapi::base();
     document.merge(open_document);
     document.merge(guarded_document);
+    document.merge(gateways_document);
     let document = openapi::with_problems(document);
 
     let recorder = observe::recorder()?;
@@ -168,6 +179,7 @@ fn assemble(
     let openapi = document.to_json().context("the description of the API")?.into();
     let state = AppState(Arc::new(Shared { services, openapi, recorder }));
 
+    let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
@@ -178,6 +190,7 @@ fn assemble(
         }));
     Ok(open
         .merge(guarded)
+        .merge(gateways)
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -43,12 +43,22 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let directory = tempfile::tempdir().unwrap();
     let config = config::Config::default();
     let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
-    let (writer, views) = (book.writer.clone(), book.views.clone());
+    let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
     let gateway = None;
-    let services =
-        Services { clock, authenticator, limits, readiness, writer, views, jobs, gateway, stop };
+    let services = Services {
+        clock,
+        authenticator,
+        limits,
+        readiness,
+        writer,
+        views,
+        vault,
+        jobs,
+        gateway,
+        stop,
+    };
     (services, reporters)
 }
 

@@ -118,8 +118,18 @@ fn table() -> BTreeMap<&'static str, Expectation> {
                 developers(201),
             ),
         ),
+        ("GET /v1/chat/completions/quota", reads(QUOTA_OF_ANN, DEVELOPERS)),
+        ("GET /v1/chat/completions/quota/used", reads(QUOTA_OF_ANN, DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/refresh", writes(counter("quota"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/delta", writes(counter("value"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/used/refresh", writes(counter("quota"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/used/delta", writes(counter("value"), DEVELOPERS)),
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
     ])
+}
+
+fn counter(field: &str) -> Value {
+    json!({"user_id": "ann-secret", field: 5})
 }
 
 fn of_ann(id: &str) -> Value {

@@ -68,6 +68,8 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
         user: None,
         name: Name::try_from("demo").expect("invariant: a name"),
     });
+    // A real gateway has nothing to do with users who do not exist.
+    config.gateway.base_url = None;
     config.intake.pairing_timeout_seconds = PAIRING_TIMEOUT_SECONDS;
     let plan = Plan { seed, events_per_second };
     let show = Show { key, plan, is_temporary: temporary.is_some() };

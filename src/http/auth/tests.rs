@@ -170,7 +170,8 @@ async fn an_api_key_goes_before_a_token_and_the_header_of_tokens_can_be_chosen()
         name: name("ci"),
     };
     let jwt = Jwt { header: "X-Token".to_owned(), ..jwt() };
-    let authenticator = Authenticator::new(&Auth { api_keys: vec![api_key], jwt, ..Auth::default() }).unwrap();
+    let authenticator =
+        Authenticator::new(&Auth { api_keys: vec![api_key], jwt, ..Auth::default() }).unwrap();
     let given = token(&json!({"id": "u1"}));
 
     let mut headers = HeaderMap::new();

@@ -17,6 +17,7 @@ mod openapi;
 pub mod params;
 pub mod problem;
 mod quota;
+mod strategies;
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
@@ -26,15 +27,13 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Mutex};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{
-    clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
-};
+use crate::{clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -73,6 +72,8 @@ struct Shared {
     services: Services,
     openapi: Bytes,
     recorder: PrometheusHandle,
+    /// Held by whoever describes or erases a user.
+    describing: Mutex<()>,
 }
 
 impl AppState {
@@ -116,6 +117,10 @@ impl AppState {
         self.0.openapi.clone()
     }
 
+    fn describing(&self) -> &Mutex<()> {
+        &self.0.describing
+    }
+
     fn recorder(&self) -> &PrometheusHandle {
         &self.0.recorder
     }
@@ -133,11 +138,14 @@ fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
         .merge(cloud_events::router())
         .merge(events::router())
         .merge(quota::router())
+        .merge(strategies::router())
         .merge(billing::router())
         .merge(admin::grants::router())
         .merge(admin::wallets::router())
         .merge(admin::prices::router())
         .merge(admin::tenants::router())
+        .merge(admin::users::router())
+        .merge(admin::jobs::router())
         .merge(metrics::router());
     if has_manual_clock { router.merge(admin::clock::router()) } else { router }
 }
@@ -167,7 +175,8 @@ fn assemble(
     let telemetry = observe::Telemetry::new(&document);
     let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
-    let state = AppState(Arc::new(Shared { services, openapi, recorder }));
+    let describing = Mutex::default();
+    let state = AppState(Arc::new(Shared { services, openapi, recorder, describing }));
 
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))

@@ -166,9 +166,7 @@ impl Projection {
                 document.table("quota", &state::quota(state, whom, moment))?;
                 document.table("lots", &state::lots(state, whom, moment))
             }
-            Self::Attributes => {
-                document.table("attributes", &recharges::attributes(state, whom))
-            }
+            Self::Attributes => document.table("attributes", &recharges::attributes(state, whom)),
             Self::Strategies => document.table("strategies", &recharges::strategies(state)),
             Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
             Self::Wallets => document.table("wallets", &state::wallets(state, whom)),

@@ -2,9 +2,7 @@
 //! are not in the log.
 
 use projections::Projections;
-use schemas::{
-    Credits, StrategyId, StrategyKind, Timestamp, UserId, VoucherId, VoucherOutcome,
-};
+use schemas::{Credits, StrategyId, StrategyKind, Timestamp, UserId, VoucherId, VoucherOutcome};
 
 use super::at::Lower;
 use super::state::{Whom, text};
@@ -91,9 +89,9 @@ pub(super) fn vouchers(state: &Projections, whom: Whom) -> Vec<VoucherRow> {
             voucher_id,
             giver_id: text(&books.names, voucher.giver),
             receiver_id: text(&books.names, voucher.receiver),
-            status: voucher.closed.map_or("open", |(outcome, _): (VoucherOutcome, _)| {
-                outcome_name(outcome)
-            }),
+            status: voucher
+                .closed
+                .map_or("open", |(outcome, _): (VoucherOutcome, _)| outcome_name(outcome)),
             amount: voucher
                 .items
                 .iter()

@@ -1,6 +1,7 @@
 //! What only a developer does to a running service.
 
 pub(super) mod clock;
+pub(super) mod gateway;
 pub(super) mod grants;
 pub(super) mod jobs;
 pub(super) mod prices;

@@ -27,13 +27,18 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer};
+use crate::{
+    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -60,6 +65,8 @@ pub struct Services {
     pub vault: Vault,
     /// What falls due.
     pub jobs: Jobs,
+    /// How the gateway's counters stand to the ledger, when there is a gateway.
+    pub gateway: Option<watch::Receiver<gateway::Status>>,
     /// Ends the service, and with it the answers that would go on for ever.
     pub stop: CancellationToken,
 }
@@ -109,6 +116,10 @@ impl AppState {
         &self.0.services.jobs
     }
 
+    fn gateway(&self) -> Option<gateway::Status> {
+        self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
     fn stop(&self) -> &CancellationToken {
         &self.0.services.stop
     }
@@ -146,6 +157,7 @@ fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
         .merge(admin::tenants::router())
         .merge(admin::users::router())
         .merge(admin::jobs::router())
+        .merge(admin::gateway::router())
         .merge(metrics::router());
     if has_manual_clock { router.merge(admin::clock::router()) } else { router }
 }

@@ -93,21 +93,15 @@ async fn quota(
             reading(move || views.quota_at(user, &point)).await?
         }
     };
-    let total = account
-        .lots_at(point.moment)
-        .map(|lot| lot.granted)
-        .try_fold(Credits::ZERO, Credits::checked_add)
-        .unwrap_or_default();
-    let available = account.available_at(point.moment);
     let balance = Balance {
-        total_quota: total,
-        used_quota: total.checked_sub(available).unwrap_or_default(),
+        total_quota: account.total_at(point.moment),
+        used_quota: account.used_at(point.moment),
         quota_list: account
             .lots_at(point.moment)
             .filter(|lot| lot.remaining.is_positive())
             .map(|lot| QuotaLot { amount: lot.remaining, expiry_date: lot.expires_at, lot: lot.id })
             .collect(),
-        available_quota: available,
+        available_quota: account.available_at(point.moment),
         overdraft: account.overdraft(),
         user_id: name.as_str().to_owned(),
     };

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{JobError, Jobs};
 
 /// How many users one command looks at: few enough not to hold others up.
-const USERS_AT_ONCE: u32 = 1000;
+const USERS_AT_ONCE: u32 = 250;
 
 /// What a scan did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]

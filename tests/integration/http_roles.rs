@@ -70,6 +70,7 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/gateway", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/prices", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/prices/models", reads("?model=gpt-4", DEVELOPERS)),
         ("GET /api/v1/admin/tenants", reads("", DEVELOPERS)),

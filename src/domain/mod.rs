@@ -25,7 +25,7 @@ use schemas::{
 
 pub use due::Due;
 pub use rejection::{Blame, Rejection};
-pub use strategies::{Verdict, judge};
+pub use strategies::{Rehearsal, Verdict, judge, rehearse};
 pub use vouchers::{VOUCHER_ITEMS_MAX, voucher_item};
 
 use naming::Naming;

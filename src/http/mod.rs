@@ -18,6 +18,7 @@ mod openapi;
 pub mod params;
 pub mod problem;
 mod quota;
+mod strategies;
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
@@ -27,7 +28,10 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -76,6 +80,8 @@ struct Shared {
     services: Services,
     openapi: Bytes,
     recorder: PrometheusHandle,
+    /// Held by whoever describes or erases a user.
+    describing: Mutex<()>,
 }
 
 impl AppState {
@@ -123,6 +129,10 @@ impl AppState {
         self.0.openapi.clone()
     }
 
+    fn describing(&self) -> &Mutex<()> {
+        &self.0.describing
+    }
+
     fn recorder(&self) -> &PrometheusHandle {
         &self.0.recorder
     }
@@ -140,11 +150,14 @@ fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
         .merge(cloud_events::router())
         .merge(events::router())
         .merge(quota::router())
+        .merge(strategies::router())
         .merge(billing::router())
         .merge(admin::grants::router())
         .merge(admin::wallets::router())
         .merge(admin::prices::router())
         .merge(admin::tenants::router())
+        .merge(admin::users::router())
+        .merge(admin::jobs::router())
         .merge(admin::gateway::router())
         .merge(metrics::router());
     if has_manual_clock { router.merge(admin::clock::router()) } else { router }
@@ -177,7 +190,8 @@ fn assemble(
     let telemetry = observe::Telemetry::new(&document);
     let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
-    let state = AppState(Arc::new(Shared { services, openapi, recorder }));
+    let describing = Mutex::default();
+    let state = AppState(Arc::new(Shared { services, openapi, recorder, describing }));
 
     let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded

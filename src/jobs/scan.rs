@@ -144,6 +144,16 @@ impl Jobs {
         (kept.into(), skipped)
     }
 
+    /// The first tick of a strategy after `moment`; `None` when there is none, as for single ones.
+    #[must_use]
+    pub fn next_tick(&self, strategy: &Strategy, moment: Timestamp) -> Option<Timestamp> {
+        let definition = &strategy.definition;
+        let schedule = Schedule::parse(&definition.periodic_expr, self.rules.zone).ok();
+        schedule
+            .filter(|_| definition.kind == StrategyKind::Periodic)
+            .and_then(|schedule| schedule.next_after(moment))
+    }
+
     async fn execute(
         &self,
         strategy: StrategyId,

@@ -5,6 +5,7 @@ mod as_of;
 mod audit;
 mod consumption;
 mod event;
+mod executions;
 mod history;
 mod usage;
 
@@ -21,6 +22,7 @@ pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{EventData, EventView, QuotaEventData, outcome_name, rule_name};
+pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 

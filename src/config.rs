@@ -20,8 +20,8 @@ use crate::{domain::Rules, jobs::JobRules};
 
 pub use secret::Secret;
 pub use sections::{
-    ApiKey, Auth, Checkpoint, Config, Intake, Jwt, Limits, Listen, Log, LogFormat, Quota, Role,
-    Schedules, Strategies, Vouchers,
+    ApiKey, Auth, Checkpoint, Config, Gateway, Intake, Jwt, Limits, Listen, Log, LogFormat, Quota,
+    Role, Schedules, Strategies, Vouchers,
 };
 
 /// What the command line says about the configuration.
@@ -46,7 +46,10 @@ pub struct ConfigError {
 }
 
 /// Variables that the ecosystem already uses, and the keys they set.
-const KNOWN_VARIABLES: [(&str, &str); 5] = [
+const KNOWN_VARIABLES: [(&str, &str); 8] = [
+    ("AIGATEWAY_AUTH_VALUE", "gateway.auth_value"),
+    ("AIGATEWAY_BASE_URL", "gateway.base_url"),
+    ("AIGATEWAY_CREDENTIAL", "gateway.credential"),
     ("JWT_HS256_SECRET", "auth.jwt.hs256_secret"),
     ("JWT_JWKS_URL", "auth.jwt.jwks_url"),
     ("RABBITMQ_URL", "intake.url"),
@@ -209,6 +212,7 @@ impl Config {
             strategies,
             schedule,
             vouchers,
+            gateway,
             log,
         } = self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
@@ -242,6 +246,7 @@ impl Config {
             ("limits.queue_commands_max", limits.queue_commands_max == 0),
             ("checkpoint.every_events", checkpoint.every_events == 0),
             ("strategies.catch_up_ticks_max", strategies.catch_up_ticks_max == 0),
+            ("gateway.timeout_ms", gateway.timeout_ms == 0),
         ] {
             if is_zero {
                 return fault(key, "must be at least 1");
@@ -263,6 +268,9 @@ impl Config {
             let key = format!("vouchers.signing_keys[{place}]");
             return fault(&key, "must be at least 32 bytes long");
         }
+        if let Some((key, reason)) = gateway.first_fault() {
+            return fault(key, reason);
+        }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {
             return fault("log.filter", "must be levels, like `info` or `warn,tallybook=debug`");
         }
@@ -272,7 +280,7 @@ impl Config {
 
 impl Auth {
     fn first_fault(&self) -> Option<(String, String)> {
-        let Self { api_keys, jwt } = self;
+        let Self { api_keys, jwt, gateway_header } = self;
         for (index, key) in api_keys.iter().enumerate() {
             if let Some((field, reason)) = key.first_fault() {
                 return Some((format!("{API_KEYS}[{index}].{field}"), reason.to_owned()));
@@ -287,8 +295,12 @@ impl Auth {
         {
             return fault("jwks_url", "must be an `http://` or `https://` address");
         }
-        if axum::http::HeaderName::try_from(&jwt.header).is_err() {
-            return fault("header", "must be the name of a header");
+        for (key, header) in
+            [("auth.jwt.header", &jwt.header), ("auth.gateway_header", gateway_header)]
+        {
+            if axum::http::HeaderName::try_from(header).is_err() {
+                return Some((key.to_owned(), "must be the name of a header".to_owned()));
+            }
         }
         None
     }
@@ -319,6 +331,45 @@ impl ApiKey {
             Role::TenantUser if user.is_none() => Some(("user", "a `tenant_user` needs one")),
             _ => None,
         }
+    }
+}
+
+impl Gateway {
+    fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self { base_url, admin_path, auth_header, auth_value, credential, .. } = self;
+        if let Some(base_url) = base_url {
+            let url = reqwest::Url::parse(base_url).ok();
+            if !url.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
+                return Some(("gateway.base_url", "must be an `http://` or `https://` address"));
+            }
+            if url.is_some_and(|url| !url.username().is_empty() || url.password().is_some()) {
+                return Some((
+                    "gateway.base_url",
+                    "must not hold a password; there is `gateway.auth_value`",
+                ));
+            }
+        }
+        if !admin_path.starts_with('/') || admin_path.contains(['?', '#']) {
+            return Some(("gateway.admin_path", "must be a path that starts with `/`"));
+        }
+        if axum::http::HeaderName::try_from(auth_header).is_err() {
+            return Some(("gateway.auth_header", "must be the name of a header"));
+        }
+        let is_bearers = auth_header.eq_ignore_ascii_case("authorization");
+        if is_bearers && auth_value.is_some() && credential.is_some() {
+            return Some((
+                "gateway.auth_header",
+                "must not be `authorization` beside `gateway.credential`",
+            ));
+        }
+        for (key, value) in [("gateway.auth_value", auth_value), ("gateway.credential", credential)]
+        {
+            let fits = |text: &str| axum::http::HeaderValue::try_from(text).is_ok();
+            if value.as_ref().is_some_and(|value| !fits(value.expose())) {
+                return Some((key, "must fit into a header: no control characters"));
+            }
+        }
+        None
     }
 }
 

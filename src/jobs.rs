@@ -109,6 +109,12 @@ impl Jobs {
         Self { writer, views, clock, actor, rules, progress, scanning }
     }
 
+    /// Whose hours are meant where a schedule names no zone.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        self.rules.zone
+    }
+
     /// Looks at the time again and again, until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut moved = self.clock.changed();

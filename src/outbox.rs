@@ -2,8 +2,6 @@
 //! cursor on disk says up to where the broker has confirmed; a restart goes on from there. Reads
 //! the log through a function and writes nothing but its cursor.
 
-mod cursor;
-
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -15,9 +13,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{self, BrokerError, answer, confirmed, confirming_channel, declare_exchange};
+use crate::cursor::{Cursor, gauge};
 
-use cursor::Cursor;
-pub use cursor::CursorError;
+pub use crate::cursor::CursorError;
+
+/// Holds the cursor, in the data directory.
+const CURSOR: &str = "outbox.cursor";
 
 /// The most events read and published at once.
 const BATCH_EVENTS_MAX: usize = 256;
@@ -89,7 +90,7 @@ where
     N: Fn(Sequence, usize) -> F,
     F: Future<Output = Vec<OutgoingEvent>>,
 {
-    let mut cursor = Cursor::open(&config.data_dir).await?;
+    let mut cursor = Cursor::open(&config.data_dir, CURSOR).await?;
     let end = *head.borrow();
     if cursor.position() > end {
         return Err(OutboxError::AheadOfLog { cursor: cursor.position(), head: end });
@@ -145,7 +146,7 @@ where
     let mut in_flight = VecDeque::new();
     loop {
         let end = *head.borrow_and_update();
-        metrics::gauge!("outbox_lag_events").set(lag(end, cursor.position()));
+        metrics::gauge!("outbox_lag_events").set(gauge(cursor.behind(end)));
         if published < end && in_flight.len() < BATCHES_IN_FLIGHT_MAX {
             let events = next(published, BATCH_EVENTS_MAX).await;
             if let Some(last) = events.last().map(|event| event.sequence) {
@@ -192,9 +193,4 @@ async fn send(
         confirms.push(answer("publish", published).await?);
     }
     Ok(confirms)
-}
-
-/// How many events are still to be confirmed, as a gauge takes it.
-fn lag(end: Sequence, confirmed: Sequence) -> f64 {
-    f64::from(u32::try_from(end.get().saturating_sub(confirmed.get())).unwrap_or(u32::MAX))
 }

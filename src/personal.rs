@@ -140,6 +140,12 @@ impl Vault {
         Ok(key)
     }
 
+    /// Whether there is such a key, and it has not been erased.
+    #[must_use]
+    pub fn holds(&self, key: u32) -> bool {
+        self.secret(key).is_some()
+    }
+
     /// Encrypts `text` as the `field` of a person. The same text, field and key give the same bytes,
     /// 28 more than the text has.
     ///

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::Config,
+    gateway::{self, Contact},
     http::{
         self, Services,
         auth::Authenticator,
@@ -158,6 +159,11 @@ pub async fn run_beside(
         reporters.intake.send_replace(Check::Off);
         reporters.outbox.send_replace(Check::Off);
     }
+    let gateway = keep_in_step(&config, &book.views, &clock, reporters.gateway, &stop);
+    let gateway_status = gateway.map(|(status, keeping)| {
+        work.spawn(keeping);
+        status
+    });
     let mut healthy = book.healthy.clone();
     let failed = {
         let (stop, writer) = (stop.clone(), reporters.writer);
@@ -184,6 +190,7 @@ pub async fn run_beside(
         vault: book.vault.clone(),
         signing_keys,
         jobs,
+        gateway: gateway_status,
         stop: stop.clone(),
     };
     let served = http::serve(listener, services).await;
@@ -248,6 +255,48 @@ fn publish(
             tracing::error!(error = &error as &dyn std::error::Error, "the outbox has stopped");
         }
     }
+}
+
+/// Keeps the counters of the gateway in step, when there is one: how they stand, and the work.
+fn keep_in_step(
+    config: &Config,
+    views: &Views,
+    clock: &Clock,
+    check: watch::Sender<Check>,
+    stop: &CancellationToken,
+) -> Option<(watch::Receiver<gateway::Status>, impl Future<Output = ()> + use<>)> {
+    let Some(base_url) = config.gateway.base_url.clone() else {
+        check.send_replace(Check::Off);
+        return None;
+    };
+    check.send_replace(Check::Ok);
+    let (status_sender, status) = watch::channel(gateway::Status::default());
+    let (config, data_dir) = (config.gateway.clone(), config.data_dir.clone());
+    let (book, stop) = ((views.clone(), clock.clone()), stop.clone());
+    let mut shown = status.clone();
+    let keeping = async move {
+        let kept = gateway::run(&base_url, &config, &data_dir, book, status_sender, stop);
+        tokio::pin!(kept);
+        loop {
+            tokio::select! {
+                outcome = &mut kept => {
+                    if let Err(error) = outcome {
+                        check.send_replace(Check::Failed);
+                        tracing::error!(error = format!("{error:#}"), "the gateway is left alone");
+                    }
+                    return;
+                }
+                Ok(()) = shown.changed() => {
+                    check.send_replace(match shown.borrow_and_update().contact {
+                        Contact::None => Check::Ok,
+                        Contact::Made => Check::Connected,
+                        Contact::Lost => Check::Reconnecting,
+                    });
+                }
+            }
+        }
+    };
+    Some((status, keeping))
 }
 
 /// Says in readiness how the intake is doing.

@@ -136,12 +136,17 @@ fn post_draw(
     post(Overdraft(user), Consumed, draw.overdraft);
 }
 
-/// The users whose lots or overdraft an event moves; a user may be told more than once.
-pub fn moved_users(event: &Event, mut each: impl FnMut(UserId)) {
+/// The users whose lots or overdraft an event moves; one that it moves several times in a row is told
+/// once.
+pub fn moved_users(event: &Event, mut tell: impl FnMut(UserId)) {
+    let mut told = None;
     quota_postings(event, |posting| {
         for account in [posting.source, posting.destination] {
-            if let QuotaAccount::Lots(user) | QuotaAccount::Overdraft(user) = account {
-                each(user);
+            if let QuotaAccount::Lots(user) | QuotaAccount::Overdraft(user) = account
+                && told != Some(user)
+            {
+                told = Some(user);
+                tell(user);
             }
         }
     });
@@ -364,6 +369,33 @@ impl Projection for Ledger {
         });
         if let Some(detail) = broken {
             self.report(recorded.sequence, detail);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{LotSource, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_given_or_loses_quota_is_told_once() {
+        let user = UserId(7);
+        let whole = |count| Credits::whole(count).expect("in range");
+        let recharge = schemas::QuotaRecharged {
+            user,
+            amount: whole(5),
+            expires_at: Timestamp::EPOCH,
+            overdraft_paid: whole(2),
+            source: LotSource::Grant,
+            reason: String::new(),
+        };
+        let expired = schemas::QuotaExpired { user, lot: Sequence::new(1), amount: whole(3) };
+        for event in [Event::QuotaRecharged(recharge), Event::QuotaExpired(expired)] {
+            let mut told = Vec::new();
+            moved_users(&event, |user| told.push(user));
+            assert_eq!(told, [user], "{event:?}");
         }
     }
 }

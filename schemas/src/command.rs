@@ -242,8 +242,9 @@ pub struct RechargeQuota {
     pub user: Name,
     /// Above zero.
     pub amount: Credits,
-    /// The moment from which the lot is worth nothing; it may have passed.
-    pub expires_at: Timestamp,
+    /// The moment after which the lot is worth nothing, which may have passed; `None`: by the
+    /// operator's rule.
+    pub expires_at: Option<Timestamp>,
     /// Where it comes from.
     pub source: LotSource,
     /// Why, in words.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bincode::{Decode, Encode};
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
@@ -71,6 +72,12 @@ impl Timestamp {
     #[must_use]
     pub const fn whole_second(self) -> Self {
         Self(self.0.div_euclid(1_000_000).saturating_mul(1_000_000))
+    }
+
+    /// `YYYYMMDDHH`, on the clocks of `zone`.
+    #[must_use]
+    pub fn hour_in(self, zone: Tz) -> String {
+        self.to_chrono().with_timezone(&zone).format("%Y%m%d%H").to_string()
     }
 
     pub(crate) fn to_chrono(self) -> DateTime<Utc> {
@@ -214,6 +221,8 @@ mod tests {
             assert!(Timestamp::parse(beyond).is_err(), "{beyond}");
         }
         assert_eq!(Timestamp::from_micros(-1).day(), Day::from_days(-1));
+        assert_eq!(moment.hour_in(Tz::UTC), "2025022823");
+        assert_eq!(moment.hour_in(Tz::Asia__Shanghai), "2025030107");
     }
 
     #[test]

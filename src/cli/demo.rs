@@ -59,7 +59,7 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
     };
     let directory = data_dir.or_else(|| temporary.as_ref().map(|created| created.0.clone()));
     config.data_dir = directory.unwrap_or_default();
-    let key = developer_key()?;
+    let key = random_secret()?;
     config.auth.api_keys.push(ApiKey {
         key: Some(Secret::from(key.as_str())),
         key_sha256: None,
@@ -68,6 +68,11 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
         user: None,
         name: Name::try_from("demo").expect("invariant: a name"),
     });
+    if config.vouchers.signing_key.is_none() && config.vouchers.signing_keys.is_empty() {
+        config.vouchers.signing_key = Some(Secret::from(random_secret()?.as_str()));
+    }
+    // A real gateway has nothing to do with users who do not exist.
+    config.gateway.base_url = None;
     config.intake.pairing_timeout_seconds = PAIRING_TIMEOUT_SECONDS;
     let plan = Plan { seed, events_per_second };
     let show = Show { key, plan, is_temporary: temporary.is_some() };
@@ -78,8 +83,8 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
         .block_on(serve(config, show, must_listen))
 }
 
-/// A key that nobody can guess.
-fn developer_key() -> anyhow::Result<String> {
+/// A secret that nobody can guess.
+fn random_secret() -> anyhow::Result<String> {
     let mut bytes = [0; 16];
     let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
     read.context("cannot read `/dev/urandom`")?;

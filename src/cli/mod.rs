@@ -4,6 +4,7 @@
 mod demo;
 mod logging;
 mod members;
+mod mock_gateway;
 mod output;
 mod prices;
 mod progress;
@@ -41,6 +42,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Publish price books.
     Prices(prices::Arguments),
+    /// Be a gateway, for tests and demonstrations.
+    MockGateway(mock_gateway::Arguments),
     /// Show everything at once, with a generated company and live traffic.
     Demo(demo::Arguments),
 }
@@ -68,6 +71,9 @@ pub fn run() -> ExitCode {
         }
         Command::Prices(arguments) => logging::start(&warnings(log_format))
             .and_then(|()| prices::run(arguments))
+            .map(|()| ExitCode::SUCCESS),
+        Command::MockGateway(arguments) => logging::start(&warnings(log_format))
+            .and_then(|()| mock_gateway::run(arguments))
             .map(|()| ExitCode::SUCCESS),
         Command::Demo(arguments) => demo::run(arguments, log_format).map(|()| ExitCode::SUCCESS),
     };
@@ -124,6 +130,8 @@ mod tests {
             &["serve", "--manual-clock", "yesterday"],
             &["serve", "--manual-clock"],
             &["serve", "--colour"],
+            &["mock-gateway", "--header", "x admin"],
+            &["mock-gateway", "--dialect", "klingon"],
             &["serv"],
         ] {
             assert!(parse(wrong).is_err(), "{wrong:?}");

@@ -32,6 +32,8 @@ pub struct Config {
     pub schedule: Schedules,
     /// Signed transfers.
     pub vouchers: Vouchers,
+    /// The gateway whose counters follow the ledger.
+    pub gateway: Gateway,
     /// What the operator reads.
     pub log: Log,
 }
@@ -49,6 +51,7 @@ impl Default for Config {
             strategies: Strategies::default(),
             schedule: Schedules::default(),
             vouchers: Vouchers::default(),
+            gateway: Gateway::default(),
             log: Log::default(),
         }
     }
@@ -104,13 +107,21 @@ impl<'de> Deserialize<'de> for Listen {
 }
 
 /// Who may call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// Keys that callers send as `X-API-Key`.
     pub api_keys: Vec<ApiKey>,
     /// Tokens that callers send as `Authorization: Bearer`.
     pub jwt: Jwt,
+    /// The header in which gateways send a developer's API key to the counters' routes.
+    pub gateway_header: String,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { api_keys: Vec::new(), jwt: Jwt::default(), gateway_header: "x-admin-key".to_owned() }
+    }
 }
 
 /// One API key and whom it stands for.
@@ -342,6 +353,40 @@ pub struct Vouchers {
 impl Default for Vouchers {
     fn default() -> Self {
         Self { signing_key: None, signing_keys: Vec::new(), accept_foreign: true }
+    }
+}
+
+/// The gateway that enforces quota by counters of its own, which are kept equal to the ledger's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// `http://…` or `https://…`; absent: off.
+    pub base_url: Option<String>,
+    /// Below it lie `/quota`, `/quota/refresh`, `/quota/used` and the others.
+    pub admin_path: String,
+    /// The header that carries `auth_value`.
+    pub auth_header: String,
+    /// What the gateway knows us by, in `auth_header`.
+    pub auth_value: Option<Secret>,
+    /// What the gateway knows us by, as `Authorization: Bearer`.
+    pub credential: Option<Secret>,
+    /// How long the gateway may take to answer one request.
+    pub timeout_ms: u32,
+    /// How often all users are compared, besides those that an event moved; 0: only at the start.
+    pub reconcile_seconds: u32,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            base_url: None,
+            admin_path: "/v1/chat/completions".to_owned(),
+            auth_header: "x-admin-key".to_owned(),
+            auth_value: None,
+            credential: None,
+            timeout_ms: 10_000,
+            reconcile_seconds: 300,
+        }
     }
 }
 

@@ -69,6 +69,9 @@ fn the_names_that_deployments_already_use_are_understood() {
         ("JWT_JWKS_URL", "https://id.example/jwks"),
         ("RABBITMQ_URL", "amqp://u:p@broker/%2f"),
         ("VOUCHER_SIGNING_KEY", "your-secret-signing-key-at-least-32-bytes-long"),
+        ("AIGATEWAY_BASE_URL", "http://gateway:1002"),
+        ("AIGATEWAY_CREDENTIAL", "credential3"),
+        ("AIGATEWAY_AUTH_VALUE", "12345678"),
         ("PORT", "1"),
         ("SERVER_PORT", "2"),
         ("SERVER_HOST", "0.0.0.0"),
@@ -82,6 +85,13 @@ fn the_names_that_deployments_already_use_are_understood() {
     assert_eq!(config.auth.jwt.jwks_url.as_deref(), Some("https://id.example/jwks"));
     let [key] = config.auth.api_keys.as_slice() else { panic!("one key") };
     assert_eq!((key.role, key.key.as_ref()), (Role::Developer, Some(&"k".into())));
+    let gateway = Gateway {
+        base_url: Some("http://gateway:1002".to_owned()),
+        credential: Some("credential3".into()),
+        auth_value: Some("12345678".into()),
+        ..Gateway::default()
+    };
+    assert_eq!(config.gateway, gateway);
 
     let variables: &[_] = &[("RABBITMQ_EXCHANGE", "seed"), ("TALLYBOOK__INTAKE__EXCHANGE", "own")];
     assert_eq!(load(Given { variables, ..NOTHING }).unwrap().intake.exchange, "own");
@@ -175,6 +185,31 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
             "`vouchers.signing_key` (VOUCHER_SIGNING_KEY): must be at least 32 bytes long",
         ),
         variable(
+            &[("AIGATEWAY_BASE_URL", "gateway:1002")],
+            "`gateway.base_url` (AIGATEWAY_BASE_URL): must be an `http://` or `https://` address",
+        ),
+        variable(
+            &[("AIGATEWAY_BASE_URL", "http://u:s3cret@gateway")],
+            "`gateway.base_url` (AIGATEWAY_BASE_URL): must not hold a password; there is `gateway.auth_value`",
+        ),
+        variable(
+            &[("AIGATEWAY_CREDENTIAL", "s3cret\n")],
+            "`gateway.credential` (AIGATEWAY_CREDENTIAL): must fit into a header: no control characters",
+        ),
+        file(
+            "[gateway]\nadmin_path = 'v1'",
+            "`gateway.admin_path` (FILE): must be a path that starts with `/`",
+        ),
+        file(
+            "[gateway]\nauth_header = 'x admin'",
+            "`gateway.auth_header` (FILE): must be the name of a header",
+        ),
+        file(
+            "[gateway]\nauth_header = 'Authorization'\nauth_value = 'a'\ncredential = 'b'",
+            "`gateway.auth_header` (FILE): must not be `authorization` beside `gateway.credential`",
+        ),
+        file("[gateway]\ntimeout_ms = 0", "`gateway.timeout_ms` (FILE): must be at least 1"),
+        variable(
             &[("JWT_JWKS_URL", "id.example")],
             "`auth.jwt.jwks_url` (JWT_JWKS_URL): must be an `http://` or `https://` address",
         ),
@@ -206,6 +241,8 @@ fn secrets_are_not_printed() {
             ("JWT_HS256_SECRET", "hush-3"),
             ("RABBITMQ_URL", "amqp://u:hush-4@h"),
             ("VOUCHER_SIGNING_KEY", "hush-5-hush-5-hush-5-hush-5-hush-5"),
+            ("AIGATEWAY_AUTH_VALUE", "hush-6"),
+            ("AIGATEWAY_CREDENTIAL", "hush-7"),
         ],
         ..NOTHING
     })

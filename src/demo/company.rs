@@ -1,8 +1,9 @@
 //! The generated company: three tenants, their people, what they may use and what they have paid.
 
 use schemas::{
-    Command, Credits, DrawRule, LotSource, Money, Name, PriceMap, PublishPrices, RechargeQuota,
-    RegisterTenant, RegisterUser, SetDrawRule, Timestamp, TopUpWallet,
+    Attributes, Change, Command, Credits, DescribeUser, DrawRule, LotSource, Money, Name, PriceMap,
+    PublishPrices, RechargeQuota, RegisterTenant, RegisterUser, SetDrawRule, StrategyDraft,
+    StrategyKind, Timestamp, TopUpWallet,
 };
 
 use super::random::Random;
@@ -118,11 +119,61 @@ impl Company {
                     user: name(user),
                     tenant: id.clone(),
                 }));
+                commands.push(Command::DescribeUser(Box::new(DescribeUser {
+                    user: name(user),
+                    attributes: attributes(&mut random, now),
+                })));
                 commands.extend(grants(&mut random, tenant, user, now));
             }
         }
+        commands.extend(strategies());
         Ok(commands)
     }
+}
+
+/// What strategies judge by. Who the users are is not made up.
+fn attributes(random: &mut Random, now: Timestamp) -> Attributes {
+    let days_ago = |days: u64| now.plus_seconds(i64::try_from(days).unwrap_or(0) * -DAY);
+    let has_starred = random.between(0, 2) == 0;
+    Attributes {
+        github_star: if has_starred {
+            Change::Set(vec!["tallybook".to_owned()])
+        } else {
+            Change::Keep
+        },
+        vip: Change::Set(i64::try_from(random.between(0, 3)).unwrap_or(0)),
+        register_time: Change::Set(days_ago(random.between(30, 900))),
+        access_time: Change::Set(days_ago(random.between(0, 20))),
+        ..Attributes::default()
+    }
+}
+
+/// A welcome for everyone, and something every day for important users who are short of quota.
+fn strategies() -> [Command; 2] {
+    let strategy = |name: &str, title: &str, kind, amount, schedule: &str, condition: &str| {
+        Command::CreateStrategy(Box::new(StrategyDraft {
+            name: name.to_owned(),
+            title: title.to_owned(),
+            kind,
+            amount: Credits::whole(amount).unwrap_or(Credits::ONE),
+            model: None,
+            periodic_expr: schedule.to_owned(),
+            condition: condition.to_owned(),
+            enabled: true,
+            max_exec_per_user: 0,
+        }))
+    };
+    [
+        strategy("welcome", "Welcome", StrategyKind::Single, 2_000, "", ""),
+        strategy(
+            "top-up-vip",
+            "Daily for important users who are short",
+            StrategyKind::Periodic,
+            1_000,
+            "@daily",
+            "and(or(is-vip(2), github-star(\"tallybook\")), quota-le(\"gpt-4\", 5000))",
+        ),
+    ]
 }
 
 /// Two lots for everyone: one that soon expires, and one that lasts.
@@ -138,7 +189,7 @@ fn grants(random: &mut Random, tenant: &Tenant, user: &str, now: Timestamp) -> [
         Command::RechargeQuota(RechargeQuota {
             user: name(user),
             amount: Credits::whole(random.skewed(low, high)).unwrap_or(Credits::ONE),
-            expires_at,
+            expires_at: Some(expires_at),
             source: LotSource::Grant,
             reason: reason.to_owned(),
         })

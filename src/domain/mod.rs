@@ -25,7 +25,7 @@ use schemas::{
 
 pub use due::Due;
 pub use rejection::{Blame, Rejection};
-pub use strategies::{Verdict, judge};
+pub use strategies::{Rehearsal, Verdict, judge, rehearse};
 pub use vouchers::{VOUCHER_ITEMS_MAX, voucher_item};
 
 use naming::Naming;
@@ -164,7 +164,9 @@ fn decide_command(
         Command::ReceiveResponse(report) => {
             return calls::receive_response(state, report, *fingerprint, now, naming);
         }
-        Command::RechargeQuota(recharge) => vec![quota::recharge(books, recharge, now, naming)?],
+        Command::RechargeQuota(recharge) => {
+            vec![quota::recharge(books, rules, recharge, now, naming)?]
+        }
         Command::TopUpWallet(top_up) => vec![money::top_up(books, top_up, naming)?],
         Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],
         Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],

@@ -7,6 +7,7 @@ use schemas::{
     UserId, is_expired,
 };
 
+use super::Rules;
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};
 
@@ -14,6 +15,7 @@ use super::rejection::{Rejection, check_text};
 /// nothing from the start.
 pub(super) fn recharge(
     books: &Books,
+    rules: &Rules,
     recharge: &RechargeQuota,
     now: Timestamp,
     naming: &mut Naming<'_>,
@@ -25,15 +27,16 @@ pub(super) fn recharge(
     let user: UserId = naming.id(&recharge.user);
     let account = books.quota.account(user);
     check_room(account, recharge.amount, now, "amount")?;
+    let expires_at = recharge.expires_at.unwrap_or_else(|| rules.expiry(now));
     Ok(Event::QuotaRecharged(QuotaRecharged {
         user,
         amount: recharge.amount,
-        overdraft_paid: if is_expired(recharge.expires_at, now) {
+        overdraft_paid: if is_expired(expires_at, now) {
             Credits::ZERO
         } else {
             account.overdraft().min(recharge.amount)
         },
-        expires_at: recharge.expires_at,
+        expires_at,
         source: recharge.source,
         reason: recharge.reason.clone(),
     }))

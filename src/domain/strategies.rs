@@ -238,31 +238,89 @@ pub fn judge(
     tick: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
-    let account = books.quota.account(user);
-    let profile = books.profiles.profile(user);
-    let is_known = profile.created_at.is_some()
-        || account.was_given()
-        || books.directory.user(user).registered;
-    if !is_known {
-        return Verdict::Unknown;
+    Judge { books, id, strategy, condition, now }.verdict(user, tick, 0)
+}
+
+/// What a strategy would give to a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Whether it gives at all; when it does not, why not at the last tick that was judged.
+    pub verdict: Verdict,
+    /// How often it gives.
+    pub times: u32,
+}
+
+/// What `strategy` would give to `user` at `ticks`, one after the other, judged at `now`: as
+/// [`judge`] says, where what a tick gives counts at the next. `[None]` for a single strategy.
+#[must_use]
+pub fn rehearse(
+    books: &Books,
+    id: StrategyId,
+    strategy: &Strategy,
+    condition: &Condition,
+    user: UserId,
+    ticks: &[Option<Timestamp>],
+    now: Timestamp,
+) -> Rehearsal {
+    let judge = Judge { books, id, strategy, condition, now };
+    let mut times: u32 = 0;
+    let mut refusal = Verdict::AlreadyGiven;
+    for tick in ticks {
+        match judge.verdict(user, *tick, times) {
+            Verdict::Gives => times = times.saturating_add(1),
+            Verdict::AlreadyGiven => refusal = Verdict::AlreadyGiven,
+            // Nothing of this changes from one tick to the next when nothing is given.
+            verdict @ (Verdict::Unknown | Verdict::CapReached | Verdict::ConditionFalse) => {
+                refusal = verdict;
+                break;
+            }
+        }
     }
-    if let Some(run) = books.strategies.run(id, user) {
-        let had_it = match tick {
+    Rehearsal { verdict: if times > 0 { Verdict::Gives } else { refusal }, times }
+}
+
+/// What users are judged by.
+struct Judge<'a> {
+    books: &'a Books,
+    id: StrategyId,
+    strategy: &'a Strategy,
+    condition: &'a Condition,
+    now: Timestamp,
+}
+
+impl Judge<'_> {
+    /// Whether the strategy gives to `user` at `tick`, had it just given to the user `given` times
+    /// more than is on record.
+    fn verdict(&self, user: UserId, tick: Option<Timestamp>, given: u32) -> Verdict {
+        let Self { books, id, strategy, condition, now } = *self;
+        let account = books.quota.account(user);
+        let profile = books.profiles.profile(user);
+        let is_known = profile.created_at.is_some()
+            || account.was_given()
+            || books.directory.user(user).registered;
+        if !is_known {
+            return Verdict::Unknown;
+        }
+        let run = books.strategies.run(id, user);
+        let had_it = run.is_some_and(|run| match tick {
             None => run.executed > 0,
             Some(tick) => run.tick.is_some_and(|last| last >= tick),
-        };
+        });
         if had_it {
             return Verdict::AlreadyGiven;
         }
+        let executed = run.map_or(0, |run| run.executed).saturating_add(given);
         let cap = strategy.definition.max_exec_per_user;
-        if cap > 0 && run.executed >= cap {
+        if cap > 0 && executed >= cap {
             return Verdict::CapReached;
         }
-    }
-    if condition.holds(&UserFacts { books, user, account, now }) {
-        Verdict::Gives
-    } else {
-        Verdict::ConditionFalse
+        let given = strategy.definition.amount.checked_times(u64::from(given)).unwrap_or_default();
+        let label = strategy.definition.model;
+        if condition.holds(&UserFacts { books, user, account, given, label, now }) {
+            Verdict::Gives
+        } else {
+            Verdict::ConditionFalse
+        }
     }
 }
 
@@ -271,6 +329,10 @@ struct UserFacts<'a> {
     books: &'a Books,
     user: UserId,
     account: &'a Account,
+    /// What the user has besides what is on record.
+    given: Credits,
+    /// What that is labelled with.
+    label: Option<ModelId>,
     now: Timestamp,
 }
 
@@ -293,7 +355,12 @@ impl Facts for UserFacts<'_> {
 
     fn remaining(&self, model: &str) -> Credits {
         let model: Option<ModelId> = self.books.names.find(model);
-        self.account.available_for(model, self.now)
+        let available = self.account.available_for(model, self.now);
+        if self.label.is_none() || self.label == model {
+            available.checked_add(self.given).unwrap_or(available)
+        } else {
+            available
+        }
     }
 
     fn vip(&self) -> i64 {

@@ -4,7 +4,7 @@
 
 use axum::{
     body::{Body, BodyDataStream, Bytes},
-    extract::{FromRequest, Request},
+    extract::{FromRequest, OptionalFromRequest, Request},
     http::{HeaderMap, header},
 };
 use bytes::BytesMut;
@@ -32,6 +32,18 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
         let bytes = json_bytes(request, state.limits().body_bytes_max).await?;
         parse_object(&bytes).map(Self)
+    }
+}
+
+/// A body that may be left out, and then need not say what it is.
+impl<T: DeserializeOwned> OptionalFromRequest<AppState> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Option<Self>, Problem> {
+        if axum::body::HttpBody::is_end_stream(request.body()) {
+            return Ok(None);
+        }
+        <Self as FromRequest<AppState>>::from_request(request, state).await.map(Some)
     }
 }
 

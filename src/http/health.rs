@@ -50,6 +50,7 @@ pub struct Readiness {
     writer: watch::Receiver<Check>,
     intake: watch::Receiver<Check>,
     outbox: watch::Receiver<Check>,
+    gateway: watch::Receiver<Check>,
 }
 
 /// Where each part reports how it is doing. One that is dropped keeps its last report.
@@ -63,6 +64,8 @@ pub struct Reporters {
     pub intake: watch::Sender<Check>,
     /// The outbox.
     pub outbox: watch::Sender<Check>,
+    /// What keeps the gateway in step.
+    pub gateway: watch::Sender<Check>,
 }
 
 impl Readiness {
@@ -73,24 +76,27 @@ impl Readiness {
         let (writer_reporter, writer) = watch::channel(Check::Starting);
         let (intake_reporter, intake) = watch::channel(Check::Starting);
         let (outbox_reporter, outbox) = watch::channel(Check::Starting);
+        let (gateway_reporter, gateway) = watch::channel(Check::Starting);
         (
-            Self { log, writer, intake, outbox },
+            Self { log, writer, intake, outbox, gateway },
             Reporters {
                 log: log_reporter,
                 writer: writer_reporter,
                 intake: intake_reporter,
                 outbox: outbox_reporter,
+                gateway: gateway_reporter,
             },
         )
     }
 
     fn checks(&self) -> BTreeMap<&'static str, Check> {
-        let Self { log, writer, intake, outbox } = self;
+        let Self { log, writer, intake, outbox, gateway } = self;
         BTreeMap::from([
             ("log", *log.borrow()),
             ("writer", *writer.borrow()),
             ("intake", *intake.borrow()),
             ("outbox", *outbox.borrow()),
+            ("gateway", *gateway.borrow()),
         ])
     }
 }

@@ -9,6 +9,7 @@ mod cloud_events;
 mod consumption;
 mod docs;
 mod events;
+mod gateway_api;
 pub mod health;
 mod ledger;
 mod metrics;
@@ -18,6 +19,7 @@ pub mod params;
 mod personal;
 pub mod problem;
 mod quota;
+mod strategies;
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
@@ -28,13 +30,18 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::SigningKeys;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{clock::Clock, config, jobs::Jobs, personal::Vault, views::Views, writer::Writer};
+use crate::{
+    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+};
 use auth::Authenticator;
 use health::Readiness;
 use problem::{Kind, Problem};
@@ -63,6 +70,8 @@ pub struct Services {
     pub signing_keys: Option<Arc<SigningKeys>>,
     /// What falls due.
     pub jobs: Jobs,
+    /// How the gateway's counters stand to the ledger, when there is a gateway.
+    pub gateway: Option<watch::Receiver<gateway::Status>>,
     /// Ends the service, and with it the answers that would go on for ever.
     pub stop: CancellationToken,
 }
@@ -76,6 +85,8 @@ struct Shared {
     new_keys: personal::NewKeys,
     openapi: Bytes,
     recorder: PrometheusHandle,
+    /// Held by whoever describes or erases a user.
+    describing: Mutex<()>,
 }
 
 impl AppState {
@@ -111,6 +122,10 @@ impl AppState {
         &self.0.services.jobs
     }
 
+    fn gateway(&self) -> Option<gateway::Status> {
+        self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
     fn signing_keys(&self) -> Option<&SigningKeys> {
         self.0.services.signing_keys.as_deref()
     }
@@ -125,6 +140,10 @@ impl AppState {
 
     fn openapi(&self) -> Bytes {
         self.0.openapi.clone()
+    }
+
+    fn describing(&self) -> &Mutex<()> {
+        &self.0.describing
     }
 
     fn recorder(&self) -> &PrometheusHandle {
@@ -144,11 +163,15 @@ fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
         .merge(cloud_events::router())
         .merge(events::router())
         .merge(quota::router())
+        .merge(strategies::router())
         .merge(billing::router())
         .merge(admin::grants::router())
         .merge(admin::wallets::router())
         .merge(admin::prices::router())
         .merge(admin::tenants::router())
+        .merge(admin::users::router())
+        .merge(admin::jobs::router())
+        .merge(admin::gateway::router())
         .merge(metrics::router());
     if has_manual_clock { router.merge(admin::clock::router()) } else { router }
 }
@@ -169,9 +192,11 @@ fn assemble(
 ) -> anyhow::Result<Router> {
     let (open, open_document) = open.split_for_parts();
     let (guarded, guarded_document) = guarded.split_for_parts();
+    let (gateways, gateways_document) = gateway_api::router().split_for_parts();
     let mut document = openapi::base();
     document.merge(open_document);
     document.merge(guarded_document);
+    document.merge(gateways_document);
     let document = openapi::with_problems(document);
 
     let recorder = observe::recorder()?;
@@ -183,8 +208,10 @@ fn assemble(
         new_keys: personal::NewKeys::default(),
         openapi,
         recorder,
+        describing: Mutex::default(),
     }));
 
+    let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
@@ -195,6 +222,7 @@ fn assemble(
         }));
     Ok(open
         .merge(guarded)
+        .merge(gateways)
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

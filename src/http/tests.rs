@@ -46,6 +46,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
+    let gateway = None;
     let services = Services {
         clock,
         authenticator,
@@ -56,6 +57,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
         vault,
         signing_keys: None,
         jobs,
+        gateway,
         stop,
     };
     (services, reporters)
@@ -197,8 +199,9 @@ async fn health_tells_what_the_parts_report() {
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
     edge.reporters.outbox.send_replace(Check::Off);
+    edge.reporters.gateway.send_replace(Check::Off);
     assert_eq!(read("/health").await, (200, json!({"status": "ok"})));
-    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off"}});
+    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off", "gateway": "off"}});
     assert_eq!(
         read("/health/ready").await,
         (503, all("unavailable", "starting", "starting", "starting"))

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{JobError, Jobs};
 
 /// How many users one command looks at: few enough not to hold others up.
-const USERS_AT_ONCE: u32 = 1000;
+const USERS_AT_ONCE: u32 = 250;
 
 /// What a scan did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -142,6 +142,16 @@ impl Jobs {
             }
         }
         (kept.into(), skipped)
+    }
+
+    /// The first tick of a strategy after `moment`; `None` when there is none, as for single ones.
+    #[must_use]
+    pub fn next_tick(&self, strategy: &Strategy, moment: Timestamp) -> Option<Timestamp> {
+        let definition = &strategy.definition;
+        let schedule = Schedule::parse(&definition.periodic_expr, self.rules.zone).ok();
+        schedule
+            .filter(|_| definition.kind == StrategyKind::Periodic)
+            .and_then(|schedule| schedule.next_after(moment))
     }
 
     async fn execute(

@@ -84,6 +84,7 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/gateway", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/prices", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/prices/models", reads("?model=gpt-4", DEVELOPERS)),
         ("GET /api/v1/admin/tenants", reads("", DEVELOPERS)),
@@ -131,8 +132,18 @@ fn table() -> BTreeMap<&'static str, Expectation> {
                 developers(201),
             ),
         ),
+        ("GET /v1/chat/completions/quota", reads(QUOTA_OF_ANN, DEVELOPERS)),
+        ("GET /v1/chat/completions/quota/used", reads(QUOTA_OF_ANN, DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/refresh", writes(counter("quota"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/delta", writes(counter("value"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/used/refresh", writes(counter("quota"), DEVELOPERS)),
+        ("POST /v1/chat/completions/quota/used/delta", writes(counter("value"), DEVELOPERS)),
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
     ])
+}
+
+fn counter(field: &str) -> Value {
+    json!({"user_id": "ann-secret", field: 5})
 }
 
 fn to_bob() -> Value {

@@ -13,6 +13,8 @@ mod cli_replay;
 mod crash_disk;
 mod crash_kill;
 mod crash_stop;
+mod gateway_mock;
+mod gateway_sync;
 mod http_as_of;
 mod http_audit;
 mod http_bad_input;

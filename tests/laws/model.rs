@@ -336,11 +336,11 @@ impl Model {
             }
             return Verdict::Rejected;
         }
-        let is_worth = !is_over(recharge.expires_at, now);
+        let expires_at = recharge.expires_at.expect("actions say when");
+        let is_worth = !is_over(expires_at, now);
         let paid = if is_worth { account.overdraft.min(amount) } else { 0 };
         account.overdraft -= paid;
         account.given = true;
-        let expires_at = recharge.expires_at;
         account.lots.push(Lot { expires_at, at, granted: amount, left: amount - paid });
         self.introduce(recharge.user.as_str());
         Verdict::Recorded

@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod calls;
+pub mod gateway;
 pub mod http;
 pub mod people;
 pub mod producer;

@@ -96,6 +96,14 @@ impl Account {
         self.less_overdraft(sum(self.lots_at(now).filter(fits).map(|lot| lot.remaining)))
     }
 
+    /// Whether a lot's time ran out after `before` and by `now`.
+    #[must_use]
+    pub fn lapsed_between(&self, before: Timestamp, now: Timestamp) -> bool {
+        let lapsed =
+            |lot: &Lot| !is_expired(lot.expires_at, before) && is_expired(lot.expires_at, now);
+        self.lots.iter().any(lapsed)
+    }
+
     fn less_overdraft(&self, held: Credits) -> Credits {
         held.checked_sub(self.overdraft).unwrap_or_default()
     }

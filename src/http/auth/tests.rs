@@ -28,7 +28,7 @@ fn token(claims: &Value) -> String {
 }
 
 async fn caller_of(jwt: Jwt, header: &str) -> Result<Caller, AuthError> {
-    let authenticator = Authenticator::new(&Auth { api_keys: Vec::new(), jwt }).unwrap();
+    let authenticator = Authenticator::new(&Auth { jwt, ..Auth::default() }).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", header.parse().unwrap());
     authenticator.authenticate(&headers).await
@@ -190,7 +190,8 @@ async fn an_api_key_goes_before_a_token_and_the_header_of_tokens_can_be_chosen()
         name: name("ci"),
     };
     let jwt = Jwt { header: "X-Token".to_owned(), ..jwt() };
-    let authenticator = Authenticator::new(&Auth { api_keys: vec![api_key], jwt }).unwrap();
+    let authenticator =
+        Authenticator::new(&Auth { api_keys: vec![api_key], jwt, ..Auth::default() }).unwrap();
     let given = token(&json!({"id": "u1"}));
 
     let mut headers = HeaderMap::new();

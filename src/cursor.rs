@@ -1,5 +1,5 @@
-//! Up to where the broker has confirmed the log: one number in a file of its own, replaced as a
-//! whole and synced before anybody relies on it.
+//! Up to where others have taken the log in: one number in a file of its own, replaced as a whole
+//! and synced before anybody relies on it. It knows nothing of who they are.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use schemas::Sequence;
 use thiserror::Error;
-
-const FILE: &str = "outbox.cursor";
 
 /// Why the cursor is not known or not kept.
 #[derive(Debug, Error)]
@@ -23,7 +21,9 @@ pub enum CursorError {
         source: io::Error,
     },
     /// The file does not hold a sequence.
-    #[error("`{path}` does not hold the number of an event; remove it to publish all events again")]
+    #[error(
+        "`{path}` does not hold the number of an event; remove it to begin with the first event again"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -40,17 +40,17 @@ pub enum CursorError {
 }
 
 /// The cursor and its file.
-pub(super) struct Cursor {
-    directory: PathBuf,
+#[derive(Debug)]
+pub(crate) struct Cursor {
+    path: PathBuf,
     position: Sequence,
 }
 
 impl Cursor {
-    /// Reads the cursor in `directory`; before the first event when there is none.
-    pub(super) async fn open(directory: &Path) -> Result<Self, CursorError> {
-        let directory = directory.to_owned();
+    /// Reads the cursor in `file` of `directory`; before the first event when there is none.
+    pub(crate) async fn open(directory: &Path, file: &str) -> Result<Self, CursorError> {
+        let path = directory.join(file);
         blocking(move || {
-            let path = directory.join(FILE);
             let position = match fs::read_to_string(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Sequence::ZERO,
                 Err(source) => return Err(CursorError::Read { path, source }),
@@ -59,21 +59,25 @@ impl Cursor {
                     Err(_) => return Err(CursorError::Damaged { path }),
                 },
             };
-            Ok(Self { directory, position })
+            Ok(Self { path, position })
         })
         .await
     }
 
-    pub(super) const fn position(&self) -> Sequence {
+    pub(crate) const fn position(&self) -> Sequence {
         self.position
     }
 
+    /// How many events lie between it and `head`.
+    pub(crate) const fn behind(&self, head: Sequence) -> u64 {
+        head.get().saturating_sub(self.position.get())
+    }
+
     /// Moves the cursor; it is on disk when this returns.
-    pub(super) async fn advance(&mut self, position: Sequence) -> Result<(), CursorError> {
-        let directory = self.directory.clone();
+    pub(crate) async fn advance(&mut self, position: Sequence) -> Result<(), CursorError> {
+        let path = self.path.clone();
         blocking(move || {
-            write(&directory, position)
-                .map_err(|source| CursorError::Write { path: directory.join(FILE), source })
+            write(&path, position).map_err(|source| CursorError::Write { path, source })
         })
         .await?;
         self.position = position;
@@ -81,16 +85,23 @@ impl Cursor {
     }
 }
 
-fn write(directory: &Path, position: Sequence) -> io::Result<()> {
-    let draft = directory.join(format!("{FILE}.new"));
+fn write(path: &Path, position: Sequence) -> io::Result<()> {
+    let draft = path.with_added_extension("new");
     let mut file = File::create(&draft)?;
     writeln!(file, "{position}")?;
     file.sync_all()?;
-    fs::rename(&draft, directory.join(FILE))?;
+    fs::rename(&draft, path)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(directory)?.sync_all()
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+/// A count as a gauge takes it.
+pub(crate) fn gauge(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Does `work`, which may wait for the disk, on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
@@ -105,22 +116,26 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use super::*;
 
+    const FILE: &str = "test.cursor";
+
     #[tokio::test]
     async fn a_cursor_is_found_again_where_it_was_left() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut cursor = Cursor::open(directory.path()).await.expect("no cursor yet");
+        let mut cursor = Cursor::open(directory.path(), FILE).await.expect("no cursor yet");
         assert_eq!(cursor.position(), Sequence::ZERO);
         cursor.advance(Sequence::new(41)).await.expect("written");
         cursor.advance(Sequence::new(1_000_042)).await.expect("written");
-        let cursor = Cursor::open(directory.path()).await.expect("a cursor");
+        let cursor = Cursor::open(directory.path(), FILE).await.expect("a cursor");
         assert_eq!(cursor.position(), Sequence::new(1_000_042));
+        let other = Cursor::open(directory.path(), "other.cursor").await.expect("no cursor yet");
+        assert_eq!(other.position(), Sequence::ZERO);
     }
 
     #[tokio::test]
     async fn a_damaged_cursor_is_no_cursor() {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join(FILE), "12x\n").expect("written");
-        let outcome = Cursor::open(directory.path()).await;
+        let outcome = Cursor::open(directory.path(), FILE).await;
         assert!(matches!(outcome, Err(CursorError::Damaged { .. })));
     }
 }

@@ -6,6 +6,7 @@ pub mod calls;
 pub mod gateway;
 pub mod http;
 pub mod producer;
+pub mod recharges;
 pub mod service;
 
 use std::process::Command;

@@ -280,7 +280,7 @@ impl Config {
 
 impl Auth {
     fn first_fault(&self) -> Option<(String, String)> {
-        let Self { api_keys, jwt } = self;
+        let Self { api_keys, jwt, gateway_header } = self;
         for (index, key) in api_keys.iter().enumerate() {
             if let Some((field, reason)) = key.first_fault() {
                 return Some((format!("{API_KEYS}[{index}].{field}"), reason.to_owned()));
@@ -295,8 +295,12 @@ impl Auth {
         {
             return fault("jwks_url", "must be an `http://` or `https://` address");
         }
-        if axum::http::HeaderName::try_from(&jwt.header).is_err() {
-            return fault("header", "must be the name of a header");
+        for (key, header) in
+            [("auth.jwt.header", &jwt.header), ("auth.gateway_header", gateway_header)]
+        {
+            if axum::http::HeaderName::try_from(header).is_err() {
+                return Some((key.to_owned(), "must be the name of a header".to_owned()));
+            }
         }
         None
     }

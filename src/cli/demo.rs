@@ -71,6 +71,8 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
     if config.vouchers.signing_key.is_none() && config.vouchers.signing_keys.is_empty() {
         config.vouchers.signing_key = Some(Secret::from(random_secret()?.as_str()));
     }
+    // A real gateway has nothing to do with users who do not exist.
+    config.gateway.base_url = None;
     config.intake.pairing_timeout_seconds = PAIRING_TIMEOUT_SECONDS;
     let plan = Plan { seed, events_per_second };
     let show = Show { key, plan, is_temporary: temporary.is_some() };

@@ -107,13 +107,21 @@ impl<'de> Deserialize<'de> for Listen {
 }
 
 /// Who may call.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auth {
     /// Keys that callers send as `X-API-Key`.
     pub api_keys: Vec<ApiKey>,
     /// Tokens that callers send as `Authorization: Bearer`.
     pub jwt: Jwt,
+    /// The header in which gateways send a developer's API key to the counters' routes.
+    pub gateway_header: String,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self { api_keys: Vec::new(), jwt: Jwt::default(), gateway_header: "x-admin-key".to_owned() }
+    }
 }
 
 /// One API key and whom it stands for.

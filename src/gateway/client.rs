@@ -274,7 +274,8 @@ fn told(error: reqwest::Error) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    format!("`{}`", text.chars().take(QUOTED_CHARS_MAX).collect::<String>().escape_debug())
+    let on_one_line = |char: char| if char.is_control() { ' ' } else { char };
+    format!("`{}`", text.chars().take(QUOTED_CHARS_MAX).map(on_one_line).collect::<String>())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod token;
 
 use axum::{
     extract::{FromRequestParts, Request, State},
-    http::{HeaderMap, HeaderName, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -38,6 +38,21 @@ pub struct Caller {
     pub user: Option<Name>,
     /// How the log names them.
     pub actor: Name,
+    /// Who they are to people, as far as their credentials say.
+    pub identity: Identity,
+}
+
+/// What a token says of the person who holds it; empty where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The display name.
+    pub name: String,
+    /// The number within their company.
+    pub staff_id: String,
+    /// The GitHub user name.
+    pub github: String,
+    /// The phone number.
+    pub phone: String,
 }
 
 /// What a request may read: one tenant or all, one user of theirs or all.
@@ -171,11 +186,28 @@ pub(super) async fn guard(
     }
 }
 
+/// As [`guard`], for routes that gateways call: an API key may also come in the header that they
+/// use, or as a bearer.
+pub(super) async fn guard_gateways(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match state.authenticator().authenticate_gateway(request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
 /// Knows the keys, and how tokens are verified.
 #[derive(Debug)]
 pub struct Authenticator {
     keys: ApiKeys,
     tokens: Tokens,
+    gateway_header: HeaderName,
 }
 
 impl Authenticator {
@@ -184,7 +216,25 @@ impl Authenticator {
     /// # Errors
     /// When no HTTP client can be made to fetch keys with, or a key's name cannot name an actor.
     pub fn new(config: &config::Auth) -> anyhow::Result<Self> {
-        Ok(Self { keys: ApiKeys::new(&config.api_keys)?, tokens: Tokens::new(&config.jwt)? })
+        Ok(Self {
+            keys: ApiKeys::new(&config.api_keys)?,
+            tokens: Tokens::new(&config.jwt)?,
+            gateway_header: HeaderName::try_from(&config.gateway_header)?,
+        })
+    }
+
+    /// Who sent these headers, as [`Self::authenticate`], when a gateway may have.
+    async fn authenticate_gateway(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
+        let key = headers.get(&self.gateway_header).map(HeaderValue::as_bytes);
+        let authorization =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = authorization.and_then(|value| bearer(value).ok()).map(str::as_bytes);
+        let found = [key, token].into_iter().flatten().find_map(|key| self.keys.caller(key));
+        match (found, key) {
+            (Some(caller), _) => Ok(caller.clone()),
+            (None, Some(_)) => Err(AuthError::UnknownApiKey),
+            (None, None) => self.authenticate(headers).await,
+        }
     }
 
     /// Who sent these headers. An API key goes before a token.

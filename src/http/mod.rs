@@ -9,12 +9,14 @@ mod cloud_events;
 mod consumption;
 mod docs;
 mod events;
+mod gateway_api;
 pub mod health;
 mod ledger;
 mod metrics;
 mod observe;
 mod openapi;
 pub mod params;
+mod personal;
 pub mod problem;
 mod quota;
 mod strategies;
@@ -27,6 +29,7 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::SigningKeys;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, watch},
@@ -63,6 +66,8 @@ pub struct Services {
     pub views: Views,
     /// The keys of what the log holds sealed.
     pub vault: Vault,
+    /// Opens vouchers; `None`: there are none.
+    pub signing_keys: Option<Arc<SigningKeys>>,
     /// What falls due.
     pub jobs: Jobs,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
@@ -77,6 +82,7 @@ pub struct AppState(Arc<Shared>);
 
 struct Shared {
     services: Services,
+    new_keys: personal::NewKeys,
     openapi: Bytes,
     recorder: PrometheusHandle,
     /// Held by whoever describes or erases a user.
@@ -118,6 +124,14 @@ impl AppState {
 
     fn gateway(&self) -> Option<gateway::Status> {
         self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
+    fn signing_keys(&self) -> Option<&SigningKeys> {
+        self.0.services.signing_keys.as_deref()
+    }
+
+    fn new_keys(&self) -> &personal::NewKeys {
+        &self.0.new_keys
     }
 
     fn stop(&self) -> &CancellationToken {
@@ -178,18 +192,26 @@ fn assemble(
 ) -> anyhow::Result<Router> {
     let (open, open_document) = open.split_for_parts();
     let (guarded, guarded_document) = guarded.split_for_parts();
+    let (gateways, gateways_document) = gateway_api::router().split_for_parts();
     let mut document = openapi::base();
     document.merge(open_document);
     document.merge(guarded_document);
+    document.merge(gateways_document);
     let document = openapi::with_problems(document);
 
     let recorder = observe::recorder()?;
     let telemetry = observe::Telemetry::new(&document);
     let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
-    let describing = Mutex::default();
-    let state = AppState(Arc::new(Shared { services, openapi, recorder, describing }));
+    let state = AppState(Arc::new(Shared {
+        services,
+        new_keys: personal::NewKeys::default(),
+        openapi,
+        recorder,
+        describing: Mutex::default(),
+    }));
 
+    let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
@@ -200,6 +222,7 @@ fn assemble(
         }));
     Ok(open
         .merge(guarded)
+        .merge(gateways)
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -137,6 +137,10 @@ fn a_damaged_key_is_named() {
     let mut half = whole.clone();
     half[RECORD_BYTES + 8..2 * RECORD_BYTES].fill(0);
     assert_eq!(damaged(&half), Some(1), "within one sector nothing is written by half");
+    // Key 127 ends where a sector ends, so that it has no half in the next one.
+    let mut last = record(127, &[7; SECRET_BYTES]);
+    last[0] = 8;
+    assert!(matches!(Record::read(127, &last), Record::Damaged));
 }
 
 #[test]

@@ -134,14 +134,14 @@ fn admin_routes() -> Vec<Route> {
         post(
             "/api/v1/admin/quota/grants",
             json!({"user_id": "ann", "amount": 5, "expiry_date": "2025-06-01T00:00:00Z", "reason": "r"}),
-            &["user_id", "amount", "expiry_date"],
+            &["user_id", "amount"],
             vec![
                 ("/user_id", with_more(no_names(), json!([null, ""]))),
                 (
                     "/amount",
                     with_more(no_amounts(), json!([-1, "-0.5", 1e-7, 9_300_000_000_000_u64])),
                 ),
-                ("/expiry_date", with_more(no_moments(), json!([null]))),
+                ("/expiry_date", no_moments()),
                 ("/reason", vec![json!(7), json!(null), json!("x".repeat(1001)), json!("a\u{0}b")]),
             ],
         ),
@@ -378,6 +378,9 @@ async fn a_body_that_is_not_what_it_must_be_is_refused_as_a_whole() {
         let what = format!("{path} with a byte too many");
         refused(&service, ask(&service, &route, padded(limit + 1)), 413, &what).await;
         for method in [Method::DELETE, Method::PATCH] {
+            if method == Method::DELETE && path == "/api/v1/strategies/1" {
+                continue;
+            }
             let request = service.ask(method.clone(), path).json(body);
             let problem = refused(&service, request, 405, &format!("{method} {path}")).await;
             assert_eq!(problem["code"], "method_not_allowed");

@@ -336,7 +336,7 @@ impl Model {
             }
             return Verdict::Rejected;
         }
-        let expires_at = recharge.expires_at.expect("actions say when");
+        let expires_at = recharge.expires_at;
         let is_worth = !is_over(expires_at, now);
         let paid = if is_worth { account.overdraft.min(amount) } else { 0 };
         account.overdraft -= paid;

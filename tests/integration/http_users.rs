@@ -72,7 +72,7 @@ async fn a_user_is_described_and_read_back() {
         "phone": null, "email": "", "vip": null, "org": null, "access_time": null,
         "github_star": " zgsm , tally/book,, other,zgsm", "name": "Ann Q.",
     });
-    let changed = service.put(ANN, &changes).await.expect(200);
+    let answer = service.put(ANN, &changes).await.expect(200);
     wanted = with(
         wanted,
         &json!({
@@ -80,7 +80,7 @@ async fn a_user_is_described_and_read_back() {
             "github_star": ["zgsm", "tally/book", "other"], "updated_at": "2025-05-15T13:00:00Z",
         }),
     );
-    assert_eq!(changed.json(), wanted);
+    assert_eq!(answer.json(), wanted);
     service.put(ANN, &json!({"github_star": []})).await.expect(200);
     assert_eq!(service.get(ANN).await["github_star"], json!([]));
     let head = service.head().await;

@@ -160,7 +160,8 @@ async fn two_transfers_that_only_one_can_have_are_not_both_made() {
     assert_eq!(statuses, [200, 409, 409, 409, 409, 409, 409, 409]);
     assert_eq!(service.holds("ann").await, "90 0 90 [40 2025-06-30, 50 2025-07-31]");
     // Nor is a recharge lost.
-    join_all((0..20).map(|_| service.give("ann", &json!(1), JUNE))).await;
+    let one = json!(1);
+    join_all((0..20).map(|_| service.give("ann", &one, JUNE))).await;
     assert_eq!(service.holds("ann").await, "110 0 110 [60 2025-06-30, 50 2025-07-31]");
 }
 

@@ -123,7 +123,7 @@ async fn a_voucher_that_brings_nothing_is_told_as_expired_and_one_that_comes_bac
         service.post_as("ann", OUT, &taken_back).await.expect(200).json()["voucher_id"].clone();
     let path = format!("/api/v1/quota/vouchers/{}/cancel", id.as_str().expect("an id"));
     Answer::to(service.ask_as("ann", Method::POST, &path)).await.expect(200);
-    service.advance_clock_to("2025-07-01T00:00:00Z").await;
+    service.advance_clock_to("2025-07-01T00:01:00Z").await;
     redeem(&service, "bob", &late).await;
     let gone = &audit(&service, "bob").await[0];
     assert_eq!((&gone["operation"], &gone["amount"]), (&json!("EXPIRED"), &json!(0)));

@@ -1,14 +1,18 @@
 //! Commands at random: over so few tenants, users, models, request ids and keys that most of them
 //! meet another one, and with so few contents that many of them are repeats.
 
+mod quota;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
     AdjustWallet, CallNames, Command, ConsumptionReport, Credits, DrawRule, Envelope, ExternalId,
-    LotSource, Money, Name, PriceSheet, PublishPrices, Rate, RechargeQuota, RegisterTenant,
-    RegisterUser, RequestDetails, RequestReport, RequestType, ResponseReport, ServiceTier,
-    SetDrawRule, Timestamp, TokenClass, TopUpWallet, UnratedUsage, Usage,
+    LotSource, Money, Name, PriceSheet, PublishPrices, Rate, RechargeQuota, RedeemVoucher,
+    RegisterTenant, RegisterUser, RequestDetails, RequestReport, RequestType, ResponseReport,
+    ServiceTier, SetDrawRule, Timestamp, TokenClass, TopUpWallet, UnratedUsage, Usage,
 };
+
+pub(crate) use quota::{QuotaAction, vouchers_of};
 
 const TENANTS: [&str; 2] = ["acme", "globex"];
 const USERS: [&str; 3] = ["ann", "bob", "cem"];
@@ -59,6 +63,7 @@ pub(crate) enum Action {
     Rate { most: usize, twice: bool },
     RegisterTenant { tenant: usize },
     RegisterUser { user: usize, tenant: usize },
+    Quota { action: QuotaAction, key: Option<u8> },
 }
 
 /// What happens in one run.
@@ -131,6 +136,7 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
         2 => prices(),
         4 => jobs,
         1 => registrations,
+        10 => quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key }),
     ]
 }
 
@@ -279,14 +285,18 @@ impl Content {
 }
 
 impl Action {
-    /// The command; `None` when it is a move of the clock. `unrated` gives the backlog that a rating
-    /// is asked for.
+    /// The command; `None` when it is a move of the clock, or speaks of what is not there. `unrated`
+    /// gives the backlog that a rating is asked for, `vouchers` what was issued.
     pub(crate) fn envelope(
         &self,
         pool: &[Content],
         unrated: impl FnOnce(usize) -> Vec<UnratedUsage>,
+        vouchers: impl FnOnce() -> Vec<RedeemVoucher>,
     ) -> Option<Envelope> {
-        let command = self.command(pool, unrated)?;
+        let command = match self {
+            Self::Quota { action, .. } => action.command(vouchers)?,
+            other => other.command(pool, unrated)?,
+        };
         let envelope = Envelope::new(name("tester"), command);
         Some(match self.key() {
             Some(key) => envelope.with_key("test", &key.to_string()),
@@ -305,7 +315,8 @@ impl Action {
             | Self::TopUp { key, .. }
             | Self::Adjust { key, .. }
             | Self::Rule { key, .. }
-            | Self::Prices { key, .. } => *key,
+            | Self::Prices { key, .. }
+            | Self::Quota { key, .. } => *key,
             _ => None,
         }
     }
@@ -316,7 +327,7 @@ impl Action {
         unrated: impl FnOnce(usize) -> Vec<UnratedUsage>,
     ) -> Option<Command> {
         Some(match self {
-            Self::Advance { .. } => return None,
+            Self::Advance { .. } | Self::Quota { .. } => return None,
             Self::Call { form, tenant, request, content } => {
                 let content = pool.get(content % pool.len()).expect("within the pool");
                 content.command(*form, *tenant, *request)

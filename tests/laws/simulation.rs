@@ -19,11 +19,13 @@ use replay::{
     Checkpoints, Log, LogOptions, LogReader, OpenError, Opened, SavedCheckpoint, Verification,
     load_checkpoint, rebuild, verify_reader,
 };
-use schemas::{Command, CommandKey, Envelope, Event, Fingerprint, Recorded, Sequence, Timestamp};
+use schemas::{
+    Command, CommandKey, Envelope, Event, Fingerprint, Recorded, RedeemVoucher, Sequence, Timestamp,
+};
 use tallybook::clock::Clock;
 use tallybook::writer::{Outcome, Receipt, Started, SubmitError, Writer, WriterOptions};
 
-use crate::actions::{Action, Content, START, action, pool};
+use crate::actions::{Action, Content, START, action, pool, vouchers_of};
 use crate::book::{assert_lawful, rules, unrated_usage};
 use crate::disk::{Disk, Fault};
 use crate::model::{Model, Verdict};
@@ -346,7 +348,8 @@ impl Client<'_> {
                 if let Action::Advance { seconds } = action {
                     let _moved = self.clock.advance_to(self.clock.now().plus_seconds(*seconds));
                 }
-                let envelope = action.envelope(self.pool, |most| self.backlog(most));
+                let backlog = |most| self.backlog(most);
+                let envelope = action.envelope(self.pool, backlog, || self.vouchers());
                 let Some(mut envelope) = envelope.map(told_apart) else { continue };
                 if !action.is_recognised_again() {
                     let key = format!("{}/{}/{place}", self.name, self.told.len());
@@ -364,6 +367,11 @@ impl Client<'_> {
     fn backlog(&self, most: usize) -> Vec<schemas::UnratedUsage> {
         let events = self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log");
         unrated_usage(&events, &self.reading.read(), most)
+    }
+
+    fn vouchers(&self) -> Vec<RedeemVoucher> {
+        let events = self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log");
+        vouchers_of(&events, &self.reading.read().books.names)
     }
 
     fn submit(&mut self, way: Way, envelopes: Vec<Envelope>) {
@@ -393,6 +401,10 @@ impl Client<'_> {
                     Command::BookExpiredQuota { .. }
                         | Command::TimeOutPairings { .. }
                         | Command::RateUsage(_)
+                        | Command::LapseVouchers { .. }
+                        | Command::ExecuteStrategy(_)
+                        | Command::UpdateStrategy(_)
+                        | Command::MoveCounter(_)
                 );
                 assert!(by_job, "{envelope:?}");
                 return;

@@ -26,18 +26,18 @@ pub(super) fn move_counter(
 ) -> Result<Vec<Event>, Rejection> {
     let user: UserId = naming.id(&command.user);
     let account = books.quota.account(user);
-    let (field, stands) = match command.counter {
+    let (counter, stands) = match command.counter {
         Counter::Total => ("quota", account.total_at(now)),
         Counter::Used => ("used quota", account.used_at(now)),
     };
-    let out_of_range = Rejection::AmountOutOfRange { field: "value" };
-    let (to, by) = match command.movement {
-        Move::To(to) => (Some(to), to.checked_sub(stands)),
-        Move::By(by) => (stands.checked_add(by), Some(by)),
+    let (field, to, by) = match command.movement {
+        Move::To(to) => ("quota", Some(to), to.checked_sub(stands)),
+        Move::By(by) => ("value", stands.checked_add(by), Some(by)),
     };
+    let out_of_range = Rejection::AmountOutOfRange { field };
     let (Some(to), Some(by)) = (to, by) else { return Err(out_of_range) };
     if to.is_negative() {
-        return Err(Rejection::CounterBelowZero { counter: field, stands });
+        return Err(Rejection::CounterBelowZero { field, counter, stands });
     }
     let down = by.checked_neg().ok_or(out_of_range)?;
     if by.is_zero() {
@@ -45,7 +45,7 @@ pub(super) fn move_counter(
     }
     Ok(match (command.counter, by.is_positive()) {
         (Counter::Total, true) => {
-            check_room(account, by, now, "value")?;
+            check_room(account, by, now, field)?;
             vec![Event::QuotaRecharged(QuotaRecharged {
                 user,
                 amount: by,

@@ -193,7 +193,9 @@ fn assemble(
     let describing = Mutex::default();
     let state = AppState(Arc::new(Shared { services, openapi, recorder, describing }));
 
-    let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
+    let gateways = gateways
+        .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
+        .route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));

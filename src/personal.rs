@@ -6,6 +6,8 @@
 //! The file is a row of records of 36 bytes, the n-th (from 0) for key n: 32 random bytes and a check
 //! of them, or zeros where the key has been erased.
 
+mod giver;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -18,6 +20,8 @@ use aws_lc_rs::rand;
 use parking_lot::{Mutex, RwLock};
 use schemas::Sealed;
 use thiserror::Error;
+
+pub use giver::{GITHUB_USERNAME, NAME, PHONE};
 
 const FILE: &str = "personal.keys";
 const SECRET_BYTES: usize = 32;

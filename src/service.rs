@@ -131,6 +131,7 @@ pub async fn run_beside(
     beside: impl FnOnce(&Book),
 ) -> anyhow::Result<()> {
     let authenticator = Authenticator::new(&config.auth)?;
+    let signing_keys = config.rules()?.signing_keys;
     let (readiness, reporters) = Readiness::starting();
     let book = {
         let (config, clock) = (config.clone(), clock.clone());
@@ -187,6 +188,7 @@ pub async fn run_beside(
         writer: book.writer.clone(),
         views: book.views.clone(),
         vault: book.vault.clone(),
+        signing_keys,
         jobs,
         gateway: gateway_status,
         stop: stop.clone(),

@@ -8,7 +8,7 @@ use projections::quota::{Account, LOTS_A_DRAW_MAX, take};
 use projections::vouchers::Voucher;
 use schemas::{
     Credits, Event, IssueVoucher, ItemOutcome, Name, RedeemVoucher, SigningKeys, Timestamp,
-    TransferItem, UserId, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
+    TransferItem, UserId, VOUCHER_BYTES_MAX, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
     VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp,
     is_expired,
 };
@@ -59,7 +59,11 @@ pub(super) fn issue(
     };
     let json = payload.to_json();
     let signature = keys.sign(&json);
-    let voucher = VoucherId::of(&SigningKeys::code(&json, &signature));
+    let code = SigningKeys::code(&json, &signature);
+    if code.len() > VOUCHER_BYTES_MAX {
+        return Err(Rejection::TooLong);
+    }
+    let voucher = VoucherId::of(&code);
     let mut events = Vec::with_capacity(taken.len().saturating_add(1));
     for (number, (item, lots)) in (0..).zip(order.items.iter().zip(taken)) {
         let before = account.held_until(item.expires_at);

@@ -38,6 +38,21 @@ pub struct Caller {
     pub user: Option<Name>,
     /// How the log names them.
     pub actor: Name,
+    /// Who they are to people, as far as their credentials say.
+    pub identity: Identity,
+}
+
+/// What a token says of the person who holds it; empty where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The display name.
+    pub name: String,
+    /// The number within their company.
+    pub staff_id: String,
+    /// The GitHub user name.
+    pub github: String,
+    /// The phone number.
+    pub phone: String,
 }
 
 /// What a request may read: one tenant or all, one user of theirs or all.

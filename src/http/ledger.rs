@@ -142,14 +142,24 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 pub(super) async fn submit(
     state: &AppState,
     caller: &Caller,
-    IdempotencyKey(key): IdempotencyKey,
+    key: IdempotencyKey,
     command: Command,
 ) -> Result<Receipt, Problem> {
+    Ok(offer(state, caller, key, command).await?)
+}
+
+/// As [`submit`], for whoever has an answer of their own to a refusal.
+pub(super) async fn offer(
+    state: &AppState,
+    caller: &Caller,
+    IdempotencyKey(key): IdempotencyKey,
+    command: Command,
+) -> Result<Receipt, SubmitError> {
     let envelope = Envelope::new(caller.actor.clone(), command);
     // One namespace for each kind of caller: keys of two tenants never meet.
     let scope = caller.tenant.as_ref().map_or("", Name::as_str);
     let key = key.unwrap_or_else(|| Uuid::now_v7().to_string());
-    Ok(state.writer().submit(envelope.with_key(scope, &key)).await?)
+    state.writer().submit(envelope.with_key(scope, &key)).await
 }
 
 /// The event that a receipt names: what the command led to now, or when it first came.

@@ -16,6 +16,7 @@ mod metrics;
 mod observe;
 mod openapi;
 pub mod params;
+mod personal;
 pub mod problem;
 mod quota;
 mod strategies;
@@ -28,6 +29,7 @@ use axum::{
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::SigningKeys;
 use tokio::{
     net::TcpListener,
     sync::{Mutex, watch},
@@ -64,6 +66,8 @@ pub struct Services {
     pub views: Views,
     /// The keys of what the log holds sealed.
     pub vault: Vault,
+    /// Opens vouchers; `None`: there are none.
+    pub signing_keys: Option<Arc<SigningKeys>>,
     /// What falls due.
     pub jobs: Jobs,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
@@ -78,6 +82,7 @@ pub struct AppState(Arc<Shared>);
 
 struct Shared {
     services: Services,
+    new_keys: personal::NewKeys,
     openapi: Bytes,
     recorder: PrometheusHandle,
     /// Held by whoever describes or erases a user.
@@ -119,6 +124,14 @@ impl AppState {
 
     fn gateway(&self) -> Option<gateway::Status> {
         self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
+    fn signing_keys(&self) -> Option<&SigningKeys> {
+        self.0.services.signing_keys.as_deref()
+    }
+
+    fn new_keys(&self) -> &personal::NewKeys {
+        &self.0.new_keys
     }
 
     fn stop(&self) -> &CancellationToken {
@@ -190,8 +203,13 @@ fn assemble(
     let telemetry = observe::Telemetry::new(&document);
     let query_routes = params::QueryRoutes::of(&document);
     let openapi = document.to_json().context("the description of the API")?.into();
-    let describing = Mutex::default();
-    let state = AppState(Arc::new(Shared { services, openapi, recorder, describing }));
+    let state = AppState(Arc::new(Shared {
+        services,
+        new_keys: personal::NewKeys::default(),
+        openapi,
+        recorder,
+        describing: Mutex::default(),
+    }));
 
     let gateways = gateways
         .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))

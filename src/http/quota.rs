@@ -1,6 +1,11 @@
-//! `GET /api/v1/quota`: what a user may still use, and every recharge and expiry of it.
+//! `GET /api/v1/quota`: what a user may still use, and everything that moved it.
+
+mod transfer_in;
+mod transfer_out;
+mod vouchers;
 
 use axum::extract::State;
+use projections::quota::Account;
 use schemas::{Credits, Name, Sequence, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +27,12 @@ const PAGE_SIZE_DEFAULT: i64 = 10;
 const PAGE_SIZE_MAX: i64 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(quota)).routes(routes!(audit))
+    OpenApiRouter::new()
+        .routes(routes!(quota))
+        .routes(routes!(audit))
+        .merge(transfer_out::router())
+        .merge(transfer_in::router())
+        .merge(vouchers::router())
 }
 
 /// Whose quota.
@@ -48,8 +58,8 @@ struct Balance {
     /// What was drawn from them, and beyond them.
     #[schema(value_type = f64)]
     used_quota: Credits,
-    /// Those of them that hold something, soonest expiry first.
-    quota_list: Vec<QuotaLot>,
+    /// What they hold, by its expiry, soonest first.
+    quota_list: Vec<QuotaItem>,
     /// What is left; minus the overdraft when there is one.
     #[schema(value_type = f64)]
     available_quota: Credits,
@@ -62,16 +72,35 @@ struct Balance {
 
 /// A part of a quota that expires.
 #[derive(Debug, Serialize, ToSchema)]
-struct QuotaLot {
-    /// What it holds.
+struct QuotaItem {
+    /// What its lots hold.
     #[schema(value_type = f64)]
     amount: Credits,
-    /// The moment from which it is worth nothing.
+    /// The moment after which it is worth nothing.
     #[schema(value_type = String, format = DateTime)]
     expiry_date: Timestamp,
-    /// Its name: the sequence of the recharge.
-    #[schema(value_type = u64)]
-    lot: Sequence,
+    /// The lots, oldest first, each by the sequence of its recharge.
+    #[schema(value_type = Vec<u64>)]
+    lots: Vec<Sequence>,
+}
+
+/// What lots hold that have not expired, those of the same expiry together.
+fn by_expiry(account: &Account, now: Timestamp) -> Vec<QuotaItem> {
+    let mut items: Vec<QuotaItem> = Vec::new();
+    for lot in account.lots_at(now).filter(|lot| lot.remaining.is_positive()) {
+        match items.last_mut().filter(|item| item.expiry_date == lot.expires_at) {
+            Some(item) => {
+                item.amount = item.amount.checked_add(lot.remaining).unwrap_or(item.amount);
+                item.lots.push(lot.id);
+            }
+            None => items.push(QuotaItem {
+                amount: lot.remaining,
+                expiry_date: lot.expires_at,
+                lots: vec![lot.id],
+            }),
+        }
+    }
+    items
 }
 
 /// What a user may still use.
@@ -86,7 +115,7 @@ async fn quota(
     let (name, user) = subject(&state, &caller, query.user_id)?;
     let point = point(&state, query.as_of)?;
     let (sequence, account) = match user {
-        None => (point.sequence, projections::quota::Account::default()),
+        None => (point.sequence, Account::default()),
         Some(user) if point.is_now => state.views().quota_at(user, &point)?,
         Some(user) => {
             let views = state.views().clone();
@@ -96,11 +125,7 @@ async fn quota(
     let balance = Balance {
         total_quota: account.total_at(point.moment),
         used_quota: account.used_at(point.moment),
-        quota_list: account
-            .lots_at(point.moment)
-            .filter(|lot| lot.remaining.is_positive())
-            .map(|lot| QuotaLot { amount: lot.remaining, expiry_date: lot.expires_at, lot: lot.id })
-            .collect(),
+        quota_list: by_expiry(&account, point.moment),
         available_quota: account.available_at(point.moment),
         overdraft: account.overdraft(),
         user_id: name.as_str().to_owned(),
@@ -124,6 +149,16 @@ struct AuditQuery {
     page: Option<i64>,
     /// 10 when left out, never more than 1000.
     page_size: Option<i64>,
+    /// Only what lies before this event: the `x-next-cursor` of the page before.
+    before: Option<u64>,
+}
+
+/// How many come before a page, and how many it may hold.
+fn page(page: Option<i64>, size: Option<i64>) -> (usize, usize) {
+    let page = page.filter(|page| *page > 0).unwrap_or(1);
+    let size = size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
+    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size));
+    (skip.unwrap_or(usize::MAX), usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 /// Movements of a quota.
@@ -136,7 +171,10 @@ struct Audit {
     records: Vec<QuotaEntry>,
 }
 
-/// Every recharge and expiry of a user's quota, newest first.
+/// Everything that moved a user's quota but calls, newest first.
+///
+/// A page that is not the last one says in `x-next-cursor` where to go on. What arrives in the
+/// meantime does not move a page that is asked for by `before`.
 #[utoipa::path(get, path = "/api/v1/quota/audit", tag = "quota",
     params(AuditQuery), responses((status = 200, body = Audit)))]
 async fn audit(
@@ -150,15 +188,14 @@ async fn audit(
     let Some(user) = user else {
         return Ok(Reply::read(point.sequence, Audit { total: 0, records: Vec::new() }));
     };
-    let page = query.page.filter(|page| *page > 0).unwrap_or(1);
-    let size =
-        query.page_size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
-    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size)).unwrap_or(usize::MAX);
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let views = state.views().clone();
-    let (total, records) =
-        reading(move || views.quota_audit(user, point.sequence, skip, size)).await?;
-    Ok(Reply::read(point.sequence, Audit { total, records }))
+    let (skip, size) = page(query.page, query.page_size);
+    let through = point.sequence;
+    let from = query.before.map_or(through, |before| Sequence::new(before.saturating_sub(1)));
+    let (views, vault) = (state.views().clone(), state.vault().clone());
+    let read = move || views.quota_audit(&vault, user, through, from, skip, size);
+    let (total, records, has_more) = reading(read).await?;
+    let next = records.last().filter(|_| has_more).map(|last| last.sequence);
+    Ok(Reply::read(through, Audit { total, records }).with_next(next))
 }
 
 /// The user that a request is about, and the user's number when the book knows the name.

@@ -55,6 +55,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
         writer,
         views,
         vault,
+        signing_keys: None,
         jobs,
         gateway,
         stop,

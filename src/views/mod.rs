@@ -8,6 +8,7 @@ mod event;
 mod executions;
 mod history;
 mod usage;
+mod voucher;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +20,13 @@ use schemas::Sequence;
 use tokio::sync::watch;
 
 pub use as_of::{AsOf, AsOfError, Point};
-pub use audit::{QuotaEntry, WalletEntry};
+pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{EventData, EventView, QuotaEventData, outcome_name, rule_name};
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
+pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 
 /// Access to the read models. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use crate::support::service::{JWT_SECRET, Service, Setup};
 /// administrator and a user of another tenant. The user of the tenant is the one concerned.
 type Statuses = [u16; 5];
 
-const OPEN: Statuses = [200; 5];
+const EVERYONE: Statuses = [200; 5];
 const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
 const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
@@ -31,10 +31,17 @@ struct Expectation {
     media_type: &'static str,
     body: Value,
     statuses: Statuses,
+    is_open: bool,
 }
 
 fn reads(query: &'static str, statuses: Statuses) -> Expectation {
-    Expectation { query, media_type: "application/json", body: Value::Null, statuses }
+    let media_type = "application/json";
+    Expectation { query, media_type, body: Value::Null, statuses, is_open: false }
+}
+
+/// Of routes that ask for no credentials.
+fn open() -> Expectation {
+    Expectation { is_open: true, ..reads("", EVERYONE) }
 }
 
 fn writes(body: Value, statuses: Statuses) -> Expectation {
@@ -51,9 +58,9 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         "data": of_ann("by-event"),
     });
     BTreeMap::from([
-        ("GET /health", reads("", OPEN)),
-        ("GET /health/ready", reads("", OPEN)),
-        ("GET /api/v1/openapi.json", reads("", OPEN)),
+        ("GET /health", open()),
+        ("GET /health/ready", open()),
+        ("GET /api/v1/openapi.json", open()),
         ("GET /metrics", reads("", DEVELOPERS)),
         ("GET /api/v1/consumption/history", reads(OF_ANN, THE_USER)),
         ("GET /api/v1/consumption/by-assistant", reads(OF_ANN, THE_USER)),
@@ -64,6 +71,13 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/consumption/aggregates", reads(OF_ANN, THE_USER)),
         ("GET /api/v1/quota", reads(QUOTA_OF_ANN, THE_USER)),
         ("GET /api/v1/quota/audit", reads(QUOTA_OF_ANN, THE_USER)),
+        ("GET /api/v1/quota/vouchers", reads("", EVERYONE)),
+        // Nobody has given this one.
+        ("GET /api/v1/quota/vouchers/{voucher}", reads("", [404; 5])),
+        ("POST /api/v1/quota/vouchers/{voucher}/cancel", reads("", [404; 5])),
+        // Only two of them have something to give.
+        ("POST /api/v1/quota/transfer-out", writes(to_bob(), [409, 409, 200, 409, 200])),
+        ("POST /api/v1/quota/transfer-in", writes(json!({"voucher_code": "x"}), EVERYONE)),
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
@@ -132,6 +146,11 @@ fn counter(field: &str) -> Value {
     json!({"user_id": "ann-secret", field: 5})
 }
 
+fn to_bob() -> Value {
+    let part = json!({"amount": 1, "expiry_date": "2025-06-01T00:00:00Z"});
+    json!({"receiver_id": "bob-secret", "quota_list": [part]})
+}
+
 fn of_ann(id: &str) -> Value {
     let names = json!({"organizationId": "acme-secret", "userId": "ann-secret"});
     with(call(id, 1, 1), &names)
@@ -165,7 +184,9 @@ fn callers() -> [String; 5] {
 
 /// A service with two tenants; everything of the first one is called `…-secret`.
 async fn service() -> Service {
-    let service = Setup::new().manual_clock(NOON).start().await;
+    let key = "a-key-of-at-least-thirty-two-bytes-for-vouchers";
+    let service =
+        Setup::new().manual_clock(NOON).variable("VOUCHER_SIGNING_KEY", key).start().await;
     for (id, organization, user) in [
         ("a", "acme-secret", "ann-secret"),
         ("b", "acme-secret", "bob-secret"),
@@ -204,7 +225,7 @@ fn ask(
     path: &str,
     expectation: &Expectation,
 ) -> RequestBuilder {
-    let path = path.replace("{tenant}", "acme-secret");
+    let path = path.replace("{tenant}", "acme-secret").replace("{voucher}", &"0".repeat(32));
     let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));
     if expectation.body.is_null() {
         return request;
@@ -337,16 +358,15 @@ async fn nobody_passes_without_good_credentials() {
     let (head, table) = (service.head().await, table());
     for (method, path) in described(&service).await {
         let expectation = &table[&*format!("{method} {path}")];
-        let is_open = expectation.statuses == OPEN;
         for (what, headers) in impostors() {
             let mut request = ask(&service, &method, &path, expectation);
             for (name, value) in &headers {
                 request = request.header(*name, value);
             }
             let answer = Answer::to(request).await;
-            let wanted = if is_open { 200 } else { 401 };
+            let wanted = if expectation.is_open { 200 } else { 401 };
             assert_eq!(answer.status, wanted, "{method} {path} with {what}: {}", answer.text);
-            if !is_open {
+            if !expectation.is_open {
                 assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");
                 assert_eq!(answer.header("content-type"), "application/problem+json");
                 assert!(!answer.text.contains(JWT_SECRET), "{what}");

@@ -7,7 +7,7 @@ use schemas::Name;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::Caller;
+use super::{Caller, Identity};
 use crate::config::ApiKey;
 
 /// The known keys.
@@ -39,6 +39,7 @@ impl ApiKeys {
                 user: key.user.clone(),
                 actor: Name::try_from(format!("key:{}", key.name))
                     .with_context(|| format!("the name of the API key `{}`", key.name))?,
+                identity: Identity::default(),
             };
             by_prefix.entry(prefix(&digest)).or_default().push(Entry { digest, caller });
         }

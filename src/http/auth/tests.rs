@@ -43,6 +43,7 @@ async fn a_signed_token_says_who_calls() {
         tenant: None,
         user: Some(name("u1")),
         actor: name("user:u1"),
+        identity: Identity::default(),
     };
     assert_eq!(caller, expected);
     for header in [token(&claims), format!("bearer  {} ", token(&claims))] {
@@ -63,6 +64,25 @@ async fn a_signed_token_says_who_calls() {
         assert_eq!(caller.user, Some(name("u1")), "{claims}");
         assert_eq!((caller.role, caller.tenant), (role, tenant.map(name)), "{claims}");
     }
+}
+
+#[tokio::test]
+async fn a_token_says_who_the_caller_is_to_people() {
+    let claims = json!({
+        "id": "user001", "name": "John Doe", "staffID": "emp001", "github": "johndoe",
+        "phone": "13800138001",
+    });
+    let caller = caller_of(jwt(), &token(&claims)).await.unwrap();
+    let identity = Identity {
+        name: "John Doe".to_owned(),
+        staff_id: "emp001".to_owned(),
+        github: "johndoe".to_owned(),
+        phone: "13800138001".to_owned(),
+    };
+    assert_eq!(caller.identity, identity);
+    let claims = json!({"id": "u1", "name": 7, "staffID": ["x"], "github": null});
+    let caller = caller_of(jwt(), &token(&claims)).await.unwrap();
+    assert_eq!(caller.identity, Identity::default());
 }
 
 #[tokio::test]
@@ -195,6 +215,7 @@ fn everyone_sees_their_own_and_developers_see_all() {
         tenant: tenant.map(name),
         user: user.map(name),
         actor: name("someone"),
+        identity: Identity::default(),
     };
     let developer = caller(Role::Developer, None, None);
     let admin = caller(Role::TenantAdmin, Some("t1"), Some("u1"));

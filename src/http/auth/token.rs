@@ -13,7 +13,7 @@ use schemas::Name;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{AuthError, Caller, jwks::KeySet};
+use super::{AuthError, Caller, Identity, jwks::KeySet};
 use crate::config::{Jwt, Role};
 
 /// Verifies tokens.
@@ -50,6 +50,11 @@ struct Claims {
     #[serde(rename = "organization_id")]
     organization_id_snake: Value,
     org: Value,
+    name: Value,
+    #[serde(rename = "staffID")]
+    staff_id: Value,
+    github: Value,
+    phone: Value,
 }
 
 impl Tokens {
@@ -181,7 +186,21 @@ impl Claims {
         }
         let actor = Name::try_from(format!("user:{user}"))
             .map_err(|error| AuthError::invalid("id", error.to_string()))?;
-        Ok(Caller { role, tenant, user: Some(user), actor })
+        let identity = Identity {
+            name: text(self.name),
+            staff_id: text(self.staff_id),
+            github: text(self.github),
+            phone: text(self.phone),
+        };
+        Ok(Caller { role, tenant, user: Some(user), actor, identity })
+    }
+}
+
+/// A claim that nothing is decided by: one that is no text says nothing.
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        _ => String::new(),
     }
 }
 

@@ -443,6 +443,53 @@ async fn a_repeat_under_the_same_key_counts_once() {
     assert_eq!(service.head().await, head);
 }
 
+#[tokio::test]
+async fn every_move_is_in_the_audit_and_they_add_up() {
+    let service = service().await;
+    grant(&service, 100, "2025-05-01T00:00:00Z").await;
+    grant(&service, 50, "2025-04-01T00:00:00Z").await;
+    for (path, amount) in [
+        ("/delta", "10"),
+        ("/used/refresh", "155.5"),
+        ("/used/delta", "-5"),
+        ("/refresh", "157"),
+        ("/delta", "-20"),
+        ("/delta", "21"),
+        ("/used/delta", "30"),
+    ] {
+        moves(&service, path, amount).await;
+    }
+    let audit = service.get("/api/v1/quota/audit?user_id=ann&page_size=100").await;
+    let records = audit["records"].as_array().expect("records");
+    let lines: Vec<String> = records
+        .iter()
+        .map(|record| {
+            let [operation, reason, actor] = ["operation", "reason", "actor"]
+                .map(|name| record[name].as_str().unwrap_or_default().to_owned());
+            assert!(actor.starts_with("key:"), "{record}");
+            format!("{operation} {} {} {reason}", record["amount"], record["overdraft_paid"])
+        })
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "CONSUMPTION -30 22.5 gateway",
+            "RECHARGE 21 13.5 gateway",
+            "ADJUSTMENT -13.5 0 gateway",
+            "ADJUSTMENT -6.5 0 gateway",
+            "ADJUSTMENT -3 0 gateway",
+            "REFUND 5 0 gateway",
+            "CONSUMPTION -155.5 0 gateway",
+            "RECHARGE 10 0 gateway",
+            "RECHARGE 50 0 r",
+            "RECHARGE 100 0 r",
+        ]
+    );
+    // Of halves, a sum of floats is exact.
+    let left: f64 = records.iter().filter_map(|record| record["amount"].as_f64()).sum();
+    assert_eq!(balance(&service).await, format!("158 180.5 {left} 22.5 []"));
+}
+
 /// Its deltas add up to nothing over a round of seven.
 const ROUND: [&str; 7] = ["5", "-3", "0.25", "4.75", "-6", "10", "-11"];
 

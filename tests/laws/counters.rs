@@ -275,3 +275,21 @@ fn more_lots_than_an_event_holds_are_refunded_in_several() {
     let first = drawn.iter().position(|drawn| *drawn);
     assert_eq!((first, drawn.iter().filter(|drawn| **drawn).count()), (Some(0), 1));
 }
+
+#[test]
+fn a_refund_waits_until_what_has_expired_makes_room_for_it() {
+    let mut book = Book::new();
+    let most = Move::To(Credits::from_units(i64::MAX));
+    book.move_counter(0, Counter::Used, Move::By(ONE));
+    book.give(0, 2, 1);
+    book.now = book.now.plus_seconds(2 * 3_600);
+    assert_eq!(book.move_counter(0, Counter::Total, most), None, "a unit that has expired is held");
+    let all_but_one = Move::To(Credits::from_units(i64::MAX - 1));
+    assert_eq!(book.move_counter(0, Counter::Total, all_but_one), Some(1));
+    book.move_counter(0, Counter::Used, Move::By(ONE));
+    book.move_counter(0, Counter::Total, most);
+    assert_eq!(book.move_counter(0, Counter::Used, Move::To(Credits::ZERO)), None);
+    book.submit(Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: 1 });
+    assert_eq!(book.move_counter(0, Counter::Used, Move::To(Credits::ZERO)), Some(1));
+    assert_eq!(book.counters(0), Pair { total: i128::from(i64::MAX), used: 0 });
+}

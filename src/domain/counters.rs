@@ -26,26 +26,26 @@ pub(super) fn move_counter(
 ) -> Result<Vec<Event>, Rejection> {
     let user: UserId = naming.id(&command.user);
     let account = books.quota.account(user);
-    let (field, stands) = match command.counter {
+    let (counter, stands) = match command.counter {
         Counter::Total => ("quota", account.total_at(now)),
         Counter::Used => ("used quota", account.used_at(now)),
     };
-    let out_of_range = Rejection::AmountOutOfRange { field: "value" };
-    let (to, by) = match command.movement {
-        Move::To(to) => (Some(to), to.checked_sub(stands)),
-        Move::By(by) => (stands.checked_add(by), Some(by)),
+    let (field, to, by) = match command.movement {
+        Move::To(to) => ("quota", Some(to), to.checked_sub(stands)),
+        Move::By(by) => ("value", stands.checked_add(by), Some(by)),
     };
-    let (Some(to), Some(by)) = (to, by) else { return Err(out_of_range) };
+    let out_of_range = || Rejection::AmountOutOfRange { field };
+    let (Some(to), Some(by)) = (to, by) else { return Err(out_of_range()) };
     if to.is_negative() {
-        return Err(Rejection::CounterBelowZero { counter: field, stands });
+        return Err(Rejection::CounterBelowZero { field, counter, stands });
     }
-    let down = by.checked_neg().ok_or(out_of_range)?;
+    let down = by.checked_neg().ok_or_else(out_of_range)?;
     if by.is_zero() {
         return Ok(Vec::new());
     }
     Ok(match (command.counter, by.is_positive()) {
         (Counter::Total, true) => {
-            check_room(account, by, now, "value")?;
+            check_room(account, by, now, field)?;
             vec![Event::QuotaRecharged(QuotaRecharged {
                 user,
                 amount: by,
@@ -61,7 +61,7 @@ pub(super) fn move_counter(
             draw: account.plan_draw(by, now, 0),
             reason: REASON.to_owned(),
         })],
-        (Counter::Used, false) => refund(account, user, down, now),
+        (Counter::Used, false) => refund(account, user, down, now).ok_or_else(out_of_range)?,
     })
 }
 
@@ -83,10 +83,12 @@ fn withdraw(account: &Account, user: UserId, amount: Credits, now: Timestamp) ->
 }
 
 /// Gives `amount` back: what is owed first; then into the lots, latest expiry first, which is the
-/// order in which they would have been left alone.
-fn refund(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> Vec<Event> {
+/// order in which they would have been left alone. `None` when the account cannot hold so much beside
+/// what has expired and is not written off.
+fn refund(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> Option<Vec<Event>> {
     let overdraft = account.overdraft().min(amount);
     let left = amount.checked_sub(overdraft).unwrap_or_default();
+    account.remaining().checked_add(left)?;
     let drawn: Vec<_> = account.lots_at(now).map(|lot| (lot.id, lot.drawn())).collect();
     let (lots, _) = take(left, drawn.into_iter().rev());
     let refunded = |lots: &[LotDraw], overdraft| {
@@ -95,5 +97,5 @@ fn refund(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> V
     };
     let (first, rest) = lots.split_at(lots.len().min(LOTS_A_DRAW_MAX));
     let rest = rest.chunks(LOTS_A_DRAW_MAX).map(|parts| refunded(parts, Credits::ZERO));
-    std::iter::once(refunded(first, overdraft)).chain(rest).collect()
+    Some(std::iter::once(refunded(first, overdraft)).chain(rest).collect())
 }

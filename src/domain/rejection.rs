@@ -57,6 +57,8 @@ pub enum Rejection {
     /// A gateway's counter would go below zero.
     #[error("the {counter} stands at {stands} and cannot go below zero")]
     CounterBelowZero {
+        /// The field that gave where it would go.
+        field: &'static str,
         /// The counter.
         counter: &'static str,
         /// Where it stands.
@@ -221,8 +223,8 @@ impl Rejection {
             | Self::AmountRule { field, .. }
             | Self::TextTooLong { field, .. }
             | Self::ControlCharacter { field }
+            | Self::CounterBelowZero { field, .. }
             | Self::StrategyInvalid { field, .. } => Some((*field).into()),
-            Self::CounterBelowZero { .. } => Some("value".into()),
             Self::StrategyNameTaken { .. } => Some("name".into()),
             Self::TransferToSelf | Self::ReceiverUnknown => Some("receiver_id".into()),
             Self::ItemCount { .. } => Some("quota_list".into()),

@@ -158,8 +158,11 @@ pub fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     parse_text(as_text(bytes)?)
 }
 
-/// Checked for the whole body, because ignored fields are not looked at any more.
-fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
+/// The text of a body; checked as a whole, because ignored fields are not looked at any more.
+///
+/// # Errors
+/// When the bytes are not UTF-8.
+pub fn as_text(bytes: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(bytes).map_err(|error| {
         Problem::new(
             Kind::Invalid,

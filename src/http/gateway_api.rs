@@ -3,22 +3,26 @@
 //! refund of lots.
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, RawQuery, Request, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{FromRequest, FromRequestParts, Request, State},
+    http::{StatusCode, header, request::Parts},
 };
 use schemas::{Command, Counter, Credits, Move, MoveCounter, Name, Sequence};
-use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
     auth::Caller,
-    ledger::{AtLeast, IdempotencyKey, Reply, point, submit},
-    problem::{InvalidParameter, Kind, ParameterSource, Problem},
+    body,
+    ledger::{AtLeast, IdempotencyKey, Reply, fault, point, submit},
+    params,
+    problem::{Kind, ParameterSource, Problem},
 };
+
+const FORM: &str = "application/x-www-form-urlencoded";
+/// What every refusal to a gateway begins with.
+const DENIED: &str = "Request denied by ai quota check.";
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -28,6 +32,49 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(used))
         .routes(routes!(refresh_used))
         .routes(routes!(move_used))
+}
+
+/// Whose counter is read.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Whose {
+    /// Whose it is.
+    #[param(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// The same, as other gateways call it; one of the two must be there.
+    #[param(value_type = Option<String>)]
+    consumer: Option<Name>,
+}
+
+/// A counter to be set.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Refresh {
+    /// Whose it is.
+    #[schema(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// The same, as other gateways call it; one of the two must be there.
+    #[schema(value_type = Option<String>)]
+    consumer: Option<Name>,
+    /// Where it is to stand, not below zero, with at most 6 decimals.
+    #[schema(value_type = f64)]
+    quota: Credits,
+}
+
+/// A counter to be moved.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Delta {
+    /// Whose it is.
+    #[schema(value_type = Option<String>)]
+    user_id: Option<Name>,
+    /// The same, as other gateways call it; one of the two must be there.
+    #[schema(value_type = Option<String>)]
+    consumer: Option<Name>,
+    /// By how much, up or down, with at most 6 decimals.
+    #[schema(value_type = f64)]
+    value: Credits,
 }
 
 /// Where a counter stands.
@@ -77,90 +124,88 @@ struct Moved {
 
 /// What a user was given, of what has not expired.
 #[utoipa::path(get, path = "/v1/chat/completions/quota", tag = "gateway",
-    params(("user_id" = Option<String>, Query), ("consumer" = Option<String>, Query)),
-    responses((status = 200, body = Standing)))]
+    params(Whose), responses((status = 200, body = Standing)))]
 async fn total(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
-    RawQuery(query): RawQuery,
+    Query(whose): Query,
 ) -> Result<Reply<Standing>, Problem> {
-    read(&state, &caller, query.as_deref(), Counter::Total)
+    read(&state, &caller, whose, Counter::Total)
 }
 
 /// What a user has used of it, and beyond.
 #[utoipa::path(get, path = "/v1/chat/completions/quota/used", tag = "gateway",
-    params(("user_id" = Option<String>, Query), ("consumer" = Option<String>, Query)),
-    responses((status = 200, body = Standing)))]
+    params(Whose), responses((status = 200, body = Standing)))]
 async fn used(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
-    RawQuery(query): RawQuery,
+    Query(whose): Query,
 ) -> Result<Reply<Standing>, Problem> {
-    read(&state, &caller, query.as_deref(), Counter::Used)
+    read(&state, &caller, whose, Counter::Used)
 }
 
 /// Sets what a user was given: the difference is a recharge, or is taken back.
 #[utoipa::path(post, path = "/v1/chat/completions/quota/refresh", tag = "gateway",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content((Refresh = "application/x-www-form-urlencoded"), (Refresh = "application/json"))),
     responses((status = 200, body = Refreshed)))]
 async fn refresh_total(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    form: Form,
+    Form(form): Form<Refresh>,
 ) -> Result<Reply<Refreshed>, Problem> {
-    refresh(&state, &caller, key, &form, Counter::Total, "quota refreshed").await
+    refresh(&state, &caller, key, form, Counter::Total, "quota refreshed").await
 }
 
 /// Sets what a user has used: the difference is drawn from lots, or given back.
 #[utoipa::path(post, path = "/v1/chat/completions/quota/used/refresh", tag = "gateway",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content((Refresh = "application/x-www-form-urlencoded"), (Refresh = "application/json"))),
     responses((status = 200, body = Refreshed)))]
 async fn refresh_used(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    form: Form,
+    Form(form): Form<Refresh>,
 ) -> Result<Reply<Refreshed>, Problem> {
-    refresh(&state, &caller, key, &form, Counter::Used, "used quota refreshed").await
+    refresh(&state, &caller, key, form, Counter::Used, "used quota refreshed").await
 }
 
 /// Adds to what a user was given, or takes back.
 #[utoipa::path(post, path = "/v1/chat/completions/quota/delta", tag = "gateway",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content((Delta = "application/x-www-form-urlencoded"), (Delta = "application/json"))),
     responses((status = 200, body = Moved)))]
 async fn move_total(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    form: Form,
+    Form(form): Form<Delta>,
 ) -> Result<Reply<Moved>, Problem> {
-    by_delta(&state, &caller, key, &form, Counter::Total, "quota updated").await
+    by_delta(&state, &caller, key, form, Counter::Total, "quota updated").await
 }
 
 /// A consumption of so many credits, drawn from lots; below zero, given back.
 #[utoipa::path(post, path = "/v1/chat/completions/quota/used/delta", tag = "gateway",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded"),
+    request_body(content((Delta = "application/x-www-form-urlencoded"), (Delta = "application/json"))),
     responses((status = 200, body = Moved)))]
 async fn move_used(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    form: Form,
+    Form(form): Form<Delta>,
 ) -> Result<Reply<Moved>, Problem> {
-    by_delta(&state, &caller, key, &form, Counter::Used, "used quota updated").await
+    by_delta(&state, &caller, key, form, Counter::Used, "used quota updated").await
 }
 
 fn read(
     state: &AppState,
     caller: &Caller,
-    query: Option<&str>,
+    Whose { user_id, consumer }: Whose,
     counter: Counter,
 ) -> Result<Reply<Standing>, Problem> {
-    caller.require_developer()?;
-    let user = Fields::of_pairs(query.unwrap_or_default().as_bytes()).user()?;
+    admit(caller)?;
+    let user = one_user(user_id, consumer, ParameterSource::Query)?;
     let (sequence, quota) = stands(state, &user, counter)?;
     let kind = match counter {
         Counter::Total => "total_quota",
@@ -174,12 +219,12 @@ async fn refresh(
     state: &AppState,
     caller: &Caller,
     key: IdempotencyKey,
-    form: &Form,
+    Refresh { user_id, consumer, quota: to }: Refresh,
     counter: Counter,
     message: &'static str,
 ) -> Result<Reply<Refreshed>, Problem> {
-    caller.require_developer()?;
-    let (user, to) = (form.0.user()?, form.0.amount("quota")?);
+    admit(caller)?;
+    let user = one_user(user_id, consumer, ParameterSource::Body)?;
     let reply = moved(state, caller, key, &user, counter, Move::To(to)).await?;
     let name = user.as_str().to_owned();
     Ok(reply.map(|quota| Refreshed { message, consumer: name.clone(), user_id: name, quota }))
@@ -189,12 +234,12 @@ async fn by_delta(
     state: &AppState,
     caller: &Caller,
     key: IdempotencyKey,
-    form: &Form,
+    Delta { user_id, consumer, value: delta }: Delta,
     counter: Counter,
     message: &'static str,
 ) -> Result<Reply<Moved>, Problem> {
-    caller.require_developer()?;
-    let (user, delta) = (form.0.user()?, form.0.amount("value")?);
+    admit(caller)?;
+    let user = one_user(user_id, consumer, ParameterSource::Body)?;
     let reply = moved(state, caller, key, &user, counter, Move::By(delta)).await?;
     let name = user.as_str().to_owned();
     Ok(reply.map(|stands| Moved {
@@ -235,78 +280,71 @@ fn stands(state: &AppState, user: &Name, counter: Counter) -> Result<(Sequence, 
     }))
 }
 
-/// What a gateway sends, by name.
-#[derive(Debug, Default)]
-struct Fields(Vec<(String, String)>);
+/// Passes developers, in the words that gateways have for it.
+fn admit(caller: &Caller) -> Result<(), Problem> {
+    caller.require_developer().map_err(|problem| {
+        let detail = format!("{DENIED} Unauthorized admin operation.");
+        Problem::new(problem.kind(), "ai-quota.unauthorized", detail)
+    })
+}
 
-impl Fields {
-    fn of_pairs(text: &[u8]) -> Self {
-        Self(form_urlencoded::parse(text).into_owned().collect())
-    }
-
-    /// Texts and numbers of an object.
-    fn of_json(body: &[u8]) -> Result<Self, Problem> {
-        let fields: serde_json::Map<String, Value> =
-            serde_json::from_slice(body).map_err(|error| refusal("body", &error.to_string()))?;
-        let text = |value: Value| match value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        Ok(Self(fields.into_iter().map(|(name, value)| (name, text(value))).collect()))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().find(|(field, value)| field == name && !value.is_empty());
-        found.map(|(_, value)| value.as_str())
-    }
-
-    fn user(&self) -> Result<Name, Problem> {
-        let text = self
-            .get("user_id")
-            .or_else(|| self.get("consumer"))
-            .ok_or_else(|| refusal("user_id", "can't be empty"))?;
-        Name::try_from(text).map_err(|error| refusal("user_id", &error.to_string()))
-    }
-
-    fn amount(&self, name: &'static str) -> Result<Credits, Problem> {
-        let text =
-            self.get(name).ok_or_else(|| refusal(name, "must be a number, and is missing"))?;
-        Credits::parse(text).map_err(|error| refusal(name, &format!("must be a number: {error}")))
+/// The user that a request names under either name.
+fn one_user(
+    user_id: Option<Name>,
+    consumer: Option<Name>,
+    source: ParameterSource,
+) -> Result<Name, Problem> {
+    match (user_id, consumer) {
+        (Some(user_id), Some(consumer)) if user_id != consumer => {
+            Err(denied(&fault("consumer", "is another user than `user_id`", source)))
+        }
+        (Some(user), _) | (None, Some(user)) => Ok(user),
+        (None, None) => Err(denied(&fault("user_id", "is missing", source))),
     }
 }
 
-/// A form, or a JSON object, and what the query says besides.
-#[derive(Debug)]
-struct Form(Fields);
+/// A faulty request, in the words that gateways have for it. Other problems stay what they are.
+fn denied(problem: &Problem) -> Problem {
+    if problem.kind() != Kind::Invalid {
+        return problem.clone();
+    }
+    let detail = format!("{DENIED} {}", problem.detail());
+    Problem::new(Kind::Invalid, "ai-quota.invalid_params", detail)
+        .with_parameters(problem.parameters().to_vec())
+}
 
-impl FromRequest<AppState> for Form {
+/// Whose counter is read, out of the query.
+#[derive(Debug)]
+struct Query(Whose);
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let read = params::Query::from_request_parts(parts, state).await;
+        read.map(|params::Query(whose)| Self(whose)).map_err(|problem| denied(&problem))
+    }
+}
+
+/// The fields of a form, or of a JSON object. A body that does not say what it is is a form.
+#[derive(Debug)]
+struct Form<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Form<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let is_json = is_json(request.headers());
-        let query = request.uri().query().unwrap_or_default().as_bytes().to_vec();
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|error| refusal("body", &error.body_text()))?;
-        let mut fields = if is_json { Fields::of_json(&body)? } else { Fields::of_pairs(&body) };
-        fields.0.extend(Fields::of_pairs(&query).0);
-        Ok(Self(fields))
+        let bytes_max = state.limits().body_bytes_max;
+        let is_form = request.headers().get(header::CONTENT_TYPE).is_none_or(|kind| {
+            let kind = kind.to_str().unwrap_or_default();
+            kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM)
+        });
+        let read = if is_form {
+            let bytes = body::read(request.into_body(), bytes_max).await?;
+            params::parse_form(body::as_text(&bytes)?)
+        } else {
+            body::parse_object(&body::json_bytes(request, bytes_max).await?)
+        };
+        read.map(Self).map_err(|problem| denied(&problem))
     }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    media_type.is_some_and(|media_type| media_type.starts_with("application/json"))
-}
-
-fn refusal(field: &'static str, reason: &str) -> Problem {
-    let detail = format!("Request denied by ai quota check. {field} {reason}");
-    Problem::new(Kind::Invalid, "ai-quota.invalid_params", detail).with_parameters(vec![
-        InvalidParameter {
-            field: field.to_owned(),
-            rule: "value",
-            reason: reason.to_owned(),
-            source: ParameterSource::Body,
-        },
-    ])
 }

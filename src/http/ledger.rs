@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use replay::ReadError;
-use schemas::{Command, Envelope, Name, Recorded, Sequence, Timestamp};
+use schemas::{Command, Envelope, Name, Sequence, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
@@ -160,16 +160,6 @@ pub(super) async fn offer(
     let scope = caller.tenant.as_ref().map_or("", Name::as_str);
     let key = key.unwrap_or_else(|| Uuid::now_v7().to_string());
     state.writer().submit(envelope.with_key(scope, &key)).await
-}
-
-/// The event that a receipt names: what the command led to now, or when it first came.
-pub(super) async fn recorded(state: &AppState, receipt: &Receipt) -> Result<Recorded, Problem> {
-    if let Some(recorded) = receipt.recorded() {
-        return Ok(recorded.clone());
-    }
-    let (views, sequence) = (state.views().clone(), receipt.sequence);
-    let read = reading(move || views.log().read(sequence)).await?;
-    read.ok_or_else(|| Problem::internal(&format_args!("event {sequence} is not in the log")))
 }
 
 /// `as_of` in a query: RFC 3339, or a sequence.

@@ -211,7 +211,9 @@ fn assemble(
         describing: Mutex::default(),
     }));
 
-    let gateways = gateways.route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
+    let gateways = gateways
+        .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
+        .route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));

@@ -1,4 +1,4 @@
-//! Reads query strings and path parameters, strictly: unknown, repeated and ill-formed parameters
+//! Reads query strings, forms and path parameters, strictly: unknown, repeated and ill-formed parameters
 //! are refused by name. A type that is read from a query denies unknown fields.
 
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use utoipa::openapi::{
     OpenApi, RefOr,
     path::{Operation, ParameterIn},
 };
 
 use super::{
-    body::named,
+    body::{named, parse_object},
     problem::{InvalidParameter, Kind, ParameterSource, Problem},
 };
 
@@ -39,23 +40,40 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 /// # Errors
 /// Names the parameter that is unknown, repeated, missing or of the wrong kind.
 pub fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let fault = percent_fault(name).or_else(|| percent_fault(value));
-        if let Some(reason) = fault {
-            return Err(Problem::invalid(InvalidParameter {
-                field: name.chars().take(64).collect(),
-                rule: "value",
-                reason: reason.to_owned(),
-                source: ParameterSource::Query,
-            }));
-        }
-    }
+    check_percents(query, ParameterSource::Query)?;
     let pairs = form_urlencoded::parse(query.as_bytes());
     serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs)).map_err(|error| {
         let path = error.path().to_string();
         Problem::invalid(named(&path, &error.inner().to_string(), ParameterSource::Query))
     })
+}
+
+/// Reads a form in a body, as strictly, and as JSON whose values are all texts: so an amount is read
+/// the same way in both.
+///
+/// # Errors
+/// Names the field that is unknown, repeated, missing or of the wrong kind.
+pub fn parse_form<T: DeserializeOwned>(form: &str) -> Result<T, Problem> {
+    check_percents(form, ParameterSource::Body)?;
+    let fields: Vec<String> = form_urlencoded::parse(form.as_bytes())
+        .map(|(name, value)| format!("{}:{}", Value::from(name), Value::from(value)))
+        .collect();
+    parse_object(format!("{{{}}}", fields.join(",")).as_bytes())
+}
+
+fn check_percents(pairs: &str, source: ParameterSource) -> Result<(), Problem> {
+    for pair in pairs.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if let Some(reason) = percent_fault(name).or_else(|| percent_fault(value)) {
+            return Err(Problem::invalid(InvalidParameter {
+                field: name.chars().take(64).collect(),
+                rule: "value",
+                reason: reason.to_owned(),
+                source,
+            }));
+        }
+    }
+    Ok(())
 }
 
 /// The routes that read a query string, each by its method and its path.

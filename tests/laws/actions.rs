@@ -349,7 +349,7 @@ impl Action {
                 Command::RechargeQuota(RechargeQuota {
                     user: pick(&USERS, *user),
                     amount: Credits::from_units(*amount),
-                    expires_at: Some(START.plus_seconds(expires_hours * 3_600)),
+                    expires_at: START.plus_seconds(expires_hours * 3_600),
                     source: LotSource::Grant,
                     reason: long_text("monthly"),
                 })

@@ -9,6 +9,8 @@ mod book;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod counters;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod draws;

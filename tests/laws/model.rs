@@ -347,8 +347,7 @@ impl Model {
         if amount <= 0 || !account.has_room(amount, now) {
             return Verdict::Rejected;
         }
-        let expires_at = recharge.expires_at.expect("actions say when");
-        self.accounts.entry(user).or_default().give(amount, expires_at, at, now);
+        self.accounts.entry(user).or_default().give(amount, recharge.expires_at, at, now);
         self.introduce(recharge.user.as_str());
         Verdict::Recorded
     }

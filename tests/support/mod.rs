@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 pub mod people;
 pub mod producer;
+pub mod recharges;
 pub mod service;
 
 use std::process::Command;

@@ -240,18 +240,15 @@ fn reserved(events: &[Recorded], voucher: VoucherId) -> (Vec<TransferItem>, Vec<
         if part.voucher != voucher {
             continue;
         }
-        match items.last_mut().filter(|_| last == Some(part.number)) {
-            Some(item) => {
-                item.amount = item.amount.checked_add(part.amount).unwrap_or(item.amount);
-            }
-            None => {
-                items.push(TransferItem {
-                    amount: part.amount,
-                    expires_at: part.expires_at,
-                    offset_seconds: part.offset_seconds,
-                });
-                before.push(part.before);
-            }
+        if let Some(item) = items.last_mut().filter(|_| last == Some(part.number)) {
+            item.amount = item.amount.checked_add(part.amount).unwrap_or(item.amount);
+        } else {
+            items.push(TransferItem {
+                amount: part.amount,
+                expires_at: part.expires_at,
+                offset_seconds: part.offset_seconds,
+            });
+            before.push(part.before);
         }
         last = Some(part.number);
     }

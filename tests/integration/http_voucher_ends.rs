@@ -232,8 +232,8 @@ fn moved(audit: &[Value], operation: &str) -> i64 {
 async fn whatever_many_do_at_once_no_quota_appears_or_disappears() {
     let mut service = setup().start().await;
     for user in ["ann", "bob", "cem"] {
-        service.give(user, &json!(100), JUNE).await;
-        service.give(user, &json!(100), JULY).await;
+        service.give(user, &json!(1000), JUNE).await;
+        service.give(user, &json!(1000), JULY).await;
     }
     let codes = join_all((0..200).map(|number| act(&service, number))).await;
     let codes: Vec<String> = codes.into_iter().flatten().collect();

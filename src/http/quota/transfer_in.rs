@@ -98,12 +98,12 @@ async fn transfer_in(
     let receiver = caller.own_user()?.clone();
     let keys = state.signing_keys().ok_or(Rejection::VouchersOff)?;
     let refused = |answer| Ok(Reply::read(state.views().head(), answer));
-    let Ok(opened) = keys.open(&code) else { return refused(failed(Rejection::VoucherUnknown)) };
+    let Ok(opened) = keys.open(&code) else { return refused(failed(&Rejection::VoucherUnknown)) };
     if opened.payload.receiver_id != receiver.as_str() {
-        return refused(failed(Rejection::VoucherOfAnother));
+        return refused(failed(&Rejection::VoucherOfAnother));
     }
     let Ok(giver) = Name::try_from(opened.payload.giver_id.as_str()) else {
-        return refused(failed(Rejection::VoucherUnknown));
+        return refused(failed(&Rejection::VoucherUnknown));
     };
     let items = opened.payload.items.iter().map(transfer_item).collect();
     let command = RedeemVoucher { voucher: opened.id, giver, receiver, items };
@@ -135,7 +135,7 @@ fn transfer_item(item: &VoucherItem) -> TransferItem {
 }
 
 /// Nothing but why not.
-fn failed(rejection: Rejection) -> TransferredIn {
+fn failed(rejection: &Rejection) -> TransferredIn {
     TransferredIn { status: FAILED, message: rejection.to_string(), ..TransferredIn::default() }
 }
 
@@ -147,7 +147,7 @@ fn refusal(
     rejection: Rejection,
 ) -> Result<TransferredIn, Rejection> {
     let (status, message) = match rejection {
-        Rejection::VoucherUnknown | Rejection::VoucherOfAnother => return Ok(failed(rejection)),
+        Rejection::VoucherUnknown | Rejection::VoucherOfAnother => return Ok(failed(&rejection)),
         Rejection::VoucherRedeemed => ("ALREADY_REDEEMED", rejection.to_string()),
         Rejection::VoucherCancelled | Rejection::VoucherLapsed => (FAILED, rejection.to_string()),
         Rejection::TooLong | Rejection::AmountOutOfRange { .. } => {

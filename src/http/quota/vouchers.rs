@@ -57,21 +57,21 @@ async fn list(
 ) -> Result<Reply<Vouchers>, Problem> {
     let giver = caller.own_user()?;
     let now = state.clock().now();
-    let (head, given) = state.views().look_now(|reading| {
+    let (head, vouchers) = state.views().look_now(|reading| {
         let books = &reading.books;
         let giver: Option<UserId> = books.names.find(giver.as_str());
-        let given = giver.map(|giver| books.vouchers.given_by(giver)).unwrap_or_default();
+        let all = giver.map(|giver| books.vouchers.given_by(giver)).unwrap_or_default();
         let fits = |id: &&VoucherId| {
             let status = books.vouchers.find(**id).map(|voucher| VoucherStatus::of(voucher, now));
             query.status.is_none() || query.status == status
         };
-        given.iter().rev().filter(fits).copied().collect::<Vec<VoucherId>>()
+        all.iter().rev().filter(fits).copied().collect::<Vec<VoucherId>>()
     });
-    let total = given.len();
+    let total = vouchers.len();
     let (skip, size) = page(query.page, query.page_size);
     let (views, vault) = (state.views().clone(), state.vault().clone());
     let vouchers = reading(move || {
-        let page = given.into_iter().skip(skip).take(size);
+        let page = vouchers.into_iter().skip(skip).take(size);
         let vouchers = page.map(|id| views.voucher(&vault, id, now));
         vouchers.filter_map(Result::transpose).collect()
     });

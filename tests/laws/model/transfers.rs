@@ -164,10 +164,9 @@ impl Model {
         let user = command.user.to_string();
         let account = self.accounts.get(&user).unwrap_or(&none);
         let total = account.total(now);
-        let used = total - account.available(now);
         let stands = match command.counter {
             Counter::Total => total,
-            Counter::Used => used,
+            Counter::Used => total - account.available(now),
         };
         let by = match command.movement {
             Move::To(to) => i128::from(to.units()) - stands,

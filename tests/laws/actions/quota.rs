@@ -40,7 +40,7 @@ pub(crate) enum QuotaAction {
 
 /// One of them, and under which key.
 pub(crate) fn quota_action() -> impl Strategy<Value = (QuotaAction, Option<u8>)> {
-    (prop_oneof![8 => voucher(), 3 => count(), 5 => strategy()], key())
+    (prop_oneof![8 => voucher(), 6 => count(), 5 => strategy()], key())
 }
 
 fn items() -> impl Strategy<Value = Items> {
@@ -83,6 +83,7 @@ fn count() -> impl Strategy<Value = QuotaAction> {
     };
     let movement = prop_oneof![
         2 => units().prop_map(|units| Move::By(Credits::from_units(units))),
+        1 => (1..4_i64).prop_map(|count| Move::By(Credits::from_units(count * -35_000_000))),
         1 => units().prop_map(|units| Move::To(Credits::from_units(units))),
     ];
     (0..USERS.len(), counter, movement).prop_map(|(user, counter, movement)| QuotaAction::Count {

@@ -7,12 +7,12 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
     AdjustWallet, CallNames, Command, ConsumptionReport, Credits, DrawRule, Envelope, ExternalId,
-    LotSource, Money, Name, PriceSheet, PublishPrices, Rate, RechargeQuota, RedeemVoucher,
-    RegisterTenant, RegisterUser, RequestDetails, RequestReport, RequestType, ResponseReport,
-    ServiceTier, SetDrawRule, Timestamp, TokenClass, TopUpWallet, UnratedUsage, Usage,
+    LotSource, Money, Name, PriceSheet, PublishPrices, Rate, RechargeQuota, RegisterTenant,
+    RegisterUser, RequestDetails, RequestReport, RequestType, ResponseReport, ServiceTier,
+    SetDrawRule, Timestamp, TokenClass, TopUpWallet, UnratedUsage, Usage,
 };
 
-pub(crate) use quota::{QuotaAction, vouchers_of};
+pub(crate) use quota::{Known, QuotaAction};
 
 const TENANTS: [&str; 2] = ["acme", "globex"];
 const USERS: [&str; 3] = ["ann", "bob", "cem"];
@@ -20,6 +20,9 @@ const USERS: [&str; 3] = ["ann", "bob", "cem"];
 const MODELS: [&str; 3] = ["gpt-4", "local-llm", "new-model"];
 /// Runs use the first three.
 const REQUESTS: [&str; 4] = ["550e8400-e29b-41d4-a716-446655440000", "chatcmpl-1", "2", "last"];
+
+/// When quota expires, in hours from the beginning.
+const LOT_HOURS: [i64; 5] = [-1, 2, 6, 30, 200];
 
 /// How long halves wait for each other in these tests.
 pub(crate) const PAIRING_TIMEOUT_SECONDS: i64 = 3_600;
@@ -78,6 +81,15 @@ pub(crate) fn script(actions_max: usize) -> impl Strategy<Value = Script> {
     (pool(), vec(action(), 1..=actions_max)).prop_map(|(pool, actions)| Script { pool, actions })
 }
 
+/// A run of at most `actions_max` actions, most of which move quota, in a short time.
+pub(crate) fn quota_script(actions_max: usize) -> impl Strategy<Value = Script> {
+    let moves = || quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key });
+    let soon = (0..240_i64).prop_map(|minutes| Action::Advance { seconds: minutes * 60 });
+    let known = (0..USERS.len()).prop_map(|user| Action::RegisterUser { user, tenant: 0 });
+    let actions = prop_oneof![14 => moves(), 4 => give(), 2 => soon, 1 => known, 3 => action()];
+    (pool(), vec(actions, 1..=actions_max)).prop_map(|(pool, actions)| Script { pool, actions })
+}
+
 /// The contents of a run.
 pub(crate) fn pool() -> impl Strategy<Value = Vec<Content>> {
     vec(content(), 4..8)
@@ -130,13 +142,13 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         12 => call,
         4 => lasting,
-        4 => give(),
+        6 => give(),
         3 => money(),
         2 => rule(),
         2 => prices(),
         4 => jobs,
         1 => registrations,
-        10 => quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key }),
+        16 => quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key }),
     ]
 }
 
@@ -150,7 +162,8 @@ fn give() -> impl Strategy<Value = Action> {
         1 => Just(i64::MAX / 2),
         10 => (1..4_i64).prop_map(|hundreds| hundreds * 100_000_000),
     ];
-    (0..USERS.len(), amount, -1..12_i64, key()).prop_map(|(user, amount, expires_hours, key)| {
+    let expiry = prop::sample::select(&LOT_HOURS[..]);
+    (0..USERS.len(), amount, expiry, key()).prop_map(|(user, amount, expires_hours, key)| {
         Action::Give { user, amount, expires_hours, key }
     })
 }
@@ -286,15 +299,15 @@ impl Content {
 
 impl Action {
     /// The command; `None` when it is a move of the clock, or speaks of what is not there. `unrated`
-    /// gives the backlog that a rating is asked for, `vouchers` what was issued.
+    /// gives the backlog that a rating is asked for, `known` what it can speak of.
     pub(crate) fn envelope(
         &self,
         pool: &[Content],
         unrated: impl FnOnce(usize) -> Vec<UnratedUsage>,
-        vouchers: impl FnOnce() -> Vec<RedeemVoucher>,
+        known: &Known<'_>,
     ) -> Option<Envelope> {
         let command = match self {
-            Self::Quota { action, .. } => action.command(vouchers)?,
+            Self::Quota { action, .. } => action.command(known)?,
             other => other.command(pool, unrated)?,
         };
         let envelope = Envelope::new(name("tester"), command);

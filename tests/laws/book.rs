@@ -13,7 +13,7 @@ use schemas::{
 };
 use tallybook::domain::{Decision, Rules, State, decide};
 
-use crate::actions::{Action, Content, PAIRING_TIMEOUT_SECONDS, START, Script, vouchers_of};
+use crate::actions::{Action, Content, Known, PAIRING_TIMEOUT_SECONDS, START, Script};
 use crate::model::{Model, Verdict, is_over};
 
 /// The rules of the book.
@@ -76,8 +76,9 @@ impl Book {
             self.now = self.now.plus_seconds(*seconds);
         }
         let backlog = |most| unrated_usage(&self.events, &self.reading, most);
-        let vouchers = || vouchers_of(&self.events, &self.reading.books.names);
-        if let Some(envelope) = action.envelope(pool, backlog, vouchers) {
+        let (events, books) = (&self.events, &self.reading.books);
+        let known = Known { events, books, now: self.now };
+        if let Some(envelope) = action.envelope(pool, backlog, &known) {
             self.submit(&envelope);
         }
     }

@@ -19,13 +19,11 @@ use replay::{
     Checkpoints, Log, LogOptions, LogReader, OpenError, Opened, SavedCheckpoint, Verification,
     load_checkpoint, rebuild, verify_reader,
 };
-use schemas::{
-    Command, CommandKey, Envelope, Event, Fingerprint, Recorded, RedeemVoucher, Sequence, Timestamp,
-};
+use schemas::{Command, CommandKey, Envelope, Event, Fingerprint, Recorded, Sequence, Timestamp};
 use tallybook::clock::Clock;
 use tallybook::writer::{Outcome, Receipt, Started, SubmitError, Writer, WriterOptions};
 
-use crate::actions::{Action, Content, START, action, pool, vouchers_of};
+use crate::actions::{Action, Content, Known, START, action, pool};
 use crate::book::{assert_lawful, rules, unrated_usage};
 use crate::disk::{Disk, Fault};
 use crate::model::{Model, Verdict};
@@ -349,7 +347,10 @@ impl Client<'_> {
                     let _moved = self.clock.advance_to(self.clock.now().plus_seconds(*seconds));
                 }
                 let backlog = |most| self.backlog(most);
-                let envelope = action.envelope(self.pool, backlog, || self.vouchers());
+                let events = self.events();
+                let books = self.reading.read().books.clone();
+                let known = Known { events: &events, books: &books, now: self.clock.now() };
+                let envelope = action.envelope(self.pool, backlog, &known);
                 let Some(mut envelope) = envelope.map(told_apart) else { continue };
                 if !action.is_recognised_again() {
                     let key = format!("{}/{}/{place}", self.name, self.told.len());
@@ -365,13 +366,11 @@ impl Client<'_> {
     }
 
     fn backlog(&self, most: usize) -> Vec<schemas::UnratedUsage> {
-        let events = self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log");
-        unrated_usage(&events, &self.reading.read(), most)
+        unrated_usage(&self.events(), &self.reading.read(), most)
     }
 
-    fn vouchers(&self) -> Vec<RedeemVoucher> {
-        let events = self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log");
-        vouchers_of(&events, &self.reading.read().books.names)
+    fn events(&self) -> Vec<Recorded> {
+        self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log")
     }
 
     fn submit(&mut self, way: Way, envelopes: Vec<Envelope>) {

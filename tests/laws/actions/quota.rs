@@ -1,13 +1,14 @@
 //! Commands at random that move quota by other ways than grants and calls: vouchers, the counters of
 //! gateways, and recharge strategies.
 
+use projections::books::Books;
 use projections::names::Names;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
     Command, Counter, Credits, Event, ExecuteStrategy, Giver, IssueVoucher, Move, MoveCounter,
-    Recorded, RedeemVoucher, SealedGiver, StrategyDraft, StrategyId, StrategyKind, TransferItem,
-    TransferOrder, UpdateStrategy, VoucherId,
+    Recorded, RedeemVoucher, SealedGiver, StrategyDraft, StrategyId, StrategyKind, Timestamp,
+    TransferItem, TransferOrder, UpdateStrategy, UserId, VoucherId,
 };
 
 use super::{START, USERS, key, name, pick};
@@ -19,29 +20,34 @@ const CONDITIONS: [&str; 4] = ["", "match-user(ann)", "quota-le(\"gpt-4\", 150)"
 /// When periodic ones do.
 const SCHEDULES: [&str; 2] = ["0 * * * *", "*/20 * * * *"];
 
+/// Credits, and of which of the giver's lots the expiry is.
+type Items = Vec<(i64, usize)>;
+
 /// Something that happens to quota.
 #[derive(Debug, Clone)]
 pub(crate) enum QuotaAction {
-    Issue { giver: usize, receiver: usize, items: Vec<(i64, i64)>, lapses_hours: Option<i64> },
+    Issue { giver: usize, receiver: usize, items: Items, lapses_hours: Option<i64> },
     Redeem { voucher: usize, by: Option<usize> },
-    RedeemForeign { number: u8, giver: usize, receiver: usize, items: Vec<(i64, i64)> },
+    RedeemForeign { number: u8, giver: usize, receiver: usize, items: Items },
     Cancel { voucher: usize, by: Option<usize> },
     Lapse { most: u32 },
     Count { user: usize, counter: Counter, movement: Move },
     Create { draft: StrategyDraft },
     Update { strategy: u32, enabled: Option<bool>, amount: Option<i64> },
     Delete { strategy: u32 },
-    Execute { strategy: u32, twentieths: Option<i64>, from: u32, most: u32 },
+    Execute { strategy: u32, back: i64, is_odd: bool, from: u32, most: u32 },
 }
 
 /// One of them, and under which key.
 pub(crate) fn quota_action() -> impl Strategy<Value = (QuotaAction, Option<u8>)> {
-    (prop_oneof![6 => voucher(), 3 => count(), 4 => strategy()], key())
+    (prop_oneof![8 => voucher(), 3 => count(), 5 => strategy()], key())
 }
 
-fn items() -> impl Strategy<Value = Vec<(i64, i64)>> {
-    let amount = prop_oneof![1 => Just(0), 1 => Just(-5), 12 => (1..5_i64).prop_map(|n| n * 40)];
-    vec((amount, -1..12_i64), 0..4)
+fn items() -> impl Strategy<Value = Items> {
+    let amount = prop_oneof![1 => Just(0), 1 => Just(-5), 30 => (1..5_i64).prop_map(|n| n * 15)];
+    let count = prop_oneof![1 => Just(0_usize), 12 => Just(1), 4 => Just(2), 1 => Just(3)];
+    let item = (amount, 0..6_usize);
+    count.prop_flat_map(move |count| vec(item.clone(), count))
 }
 
 fn voucher() -> impl Strategy<Value = QuotaAction> {
@@ -70,6 +76,7 @@ fn count() -> impl Strategy<Value = QuotaAction> {
     let units = || {
         prop_oneof![
             1 => Just(i64::MAX / 2),
+            1 => Just(i64::MAX - 10_000_000_000),
             1 => Just(0),
             10 => (-4..8_i64).prop_map(|hundreds| hundreds * 60_000_000),
         ]
@@ -86,12 +93,17 @@ fn count() -> impl Strategy<Value = QuotaAction> {
 }
 
 fn strategy() -> impl Strategy<Value = QuotaAction> {
-    let draft = (0..2_usize, 0..7_usize, 0..3_usize, 0..4_i64, any::<bool>(), 0..3_u32).prop_map(
-        |(named, condition, schedule, amount, enabled, cap)| StrategyDraft {
+    let amount = prop_oneof![
+        1 => Just(0),
+        1 => Just(i64::MAX / 2),
+        5 => (1..4_i64).prop_map(|count| count * 50_000_000),
+    ];
+    let draft = (0..2_usize, 0..7_usize, 0..3_usize, amount, prop::bool::weighted(0.8), 0..3_u32)
+        .prop_map(|(named, condition, schedule, amount, enabled, cap)| StrategyDraft {
             name: STRATEGIES.get(named).map_or("", |text| text).to_owned(),
             title: String::new(),
             kind: if schedule == 0 { StrategyKind::Single } else { StrategyKind::Periodic },
-            amount: Credits::from_units(amount * 50_000_000),
+            amount: Credits::from_units(amount),
             model: None,
             periodic_expr: schedule
                 .checked_sub(1)
@@ -100,18 +112,16 @@ fn strategy() -> impl Strategy<Value = QuotaAction> {
             condition: CONDITIONS.get(condition).map_or("", |text| text).to_owned(),
             enabled,
             max_exec_per_user: cap,
-        },
-    );
-    let tick = prop_oneof![1 => Just(None), 3 => (0..40_i64).prop_map(Some)];
+        });
     prop_oneof![
         3 => draft.prop_map(|draft| QuotaAction::Create { draft }),
-        1 => (1..4_u32, prop::option::of(any::<bool>()), prop::option::of(0..4_i64)).prop_map(
+        2 => (1..4_u32, prop::option::of(any::<bool>()), prop::option::of(0..4_i64)).prop_map(
             |(strategy, enabled, amount)| QuotaAction::Update { strategy, enabled, amount }
         ),
         1 => (1..4_u32).prop_map(|strategy| QuotaAction::Delete { strategy }),
-        6 => (1..4_u32, tick, 0..3_u32, 0..5_u32).prop_map(
-            |(strategy, twentieths, from, most)| QuotaAction::Execute {
-                strategy, twentieths, from, most,
+        6 => (1..4_u32, 0..4_i64, prop::bool::weighted(0.1), 0..2_u32, 0..5_u32).prop_map(
+            |(strategy, back, is_odd, from, most)| QuotaAction::Execute {
+                strategy, back, is_odd, from, most,
             }
         ),
     ]
@@ -119,10 +129,10 @@ fn strategy() -> impl Strategy<Value = QuotaAction> {
 
 impl QuotaAction {
     /// The command; `None` when there is no voucher yet to speak of.
-    pub(super) fn command(&self, vouchers: impl FnOnce() -> Vec<RedeemVoucher>) -> Option<Command> {
+    pub(super) fn command(&self, known: &Known<'_>) -> Option<Command> {
         let nth = |place: usize| {
-            let mut vouchers = vouchers();
-            let place = vouchers.len().checked_sub(1)?.checked_sub(place)?;
+            let mut vouchers = vouchers_of(known.events, &known.books.names);
+            let place = place.checked_rem(vouchers.len())?;
             Some(vouchers.swap_remove(place))
         };
         Some(match self {
@@ -130,7 +140,7 @@ impl QuotaAction {
                 let order = TransferOrder {
                     giver: pick(&USERS, *giver),
                     receiver: pick(&USERS, *receiver),
-                    items: parts(items),
+                    items: known.parts(*giver, items),
                     lapses_at: lapses_hours.map(|hours| START.plus_seconds(hours * 3_600)),
                 };
                 let (identity, sealed) = (Giver::default(), SealedGiver::default());
@@ -146,7 +156,7 @@ impl QuotaAction {
                     voucher: VoucherId::from_bytes([*number; 16]),
                     giver: pick(&USERS, *giver),
                     receiver: pick(&USERS, *receiver),
-                    items: parts(items),
+                    items: known.parts(*giver, items),
                 }))
             }
             Self::Cancel { voucher, by } => {
@@ -163,17 +173,18 @@ impl QuotaAction {
             Self::Create { draft } => Command::CreateStrategy(Box::new(draft.clone())),
             Self::Update { strategy, enabled, amount } => {
                 let amount = amount.map(|amount| Credits::from_units(amount * 50_000_000));
-                let update = UpdateStrategy::of(StrategyId(*strategy));
+                let update = UpdateStrategy::of(known.strategy(*strategy));
                 let update = UpdateStrategy { enabled: *enabled, amount, ..update };
                 Command::UpdateStrategy(Box::new(update))
             }
             Self::Delete { strategy } => {
-                Command::DeleteStrategy { strategy: StrategyId(*strategy) }
+                Command::DeleteStrategy { strategy: known.strategy(*strategy) }
             }
-            Self::Execute { strategy, twentieths, from, most } => {
+            Self::Execute { strategy, back, is_odd, from, most } => {
+                let strategy = known.strategy(*strategy);
                 Command::ExecuteStrategy(ExecuteStrategy {
-                    strategy: StrategyId(*strategy),
-                    tick: twentieths.map(|count| START.plus_seconds(count * 1_200)),
+                    strategy,
+                    tick: known.tick(strategy, *back, *is_odd),
                     skipped: 0,
                     users_from: *from,
                     users_max: *most,
@@ -183,17 +194,49 @@ impl QuotaAction {
     }
 }
 
-fn parts(items: &[(i64, i64)]) -> Vec<TransferItem> {
-    let part = |(amount, hours): &(i64, i64)| TransferItem {
-        amount: Credits::from_units(amount * 1_000_000),
-        expires_at: START.plus_seconds(hours * 3_600),
-        offset_seconds: 0,
-    };
-    items.iter().map(part).collect()
+/// What a command can be made to fit.
+pub(crate) struct Known<'a> {
+    pub(crate) events: &'a [Recorded],
+    pub(crate) books: &'a Books,
+    pub(crate) now: Timestamp,
+}
+
+impl Known<'_> {
+    fn parts(&self, giver: usize, items: &[(i64, usize)]) -> Vec<TransferItem> {
+        let giver: Option<UserId> = self.books.names.find(pick(&USERS, giver).as_str());
+        let lots = giver.map(|giver| self.books.quota.account(giver).lots()).unwrap_or_default();
+        let expiry = |place: usize| {
+            let lot = lots.get(place.checked_rem(lots.len())?)?;
+            Some(lot.expires_at)
+        };
+        let part = |(amount, place): &(i64, usize)| TransferItem {
+            amount: Credits::from_units(amount * 1_000_000),
+            expires_at: expiry(*place).unwrap_or(START.plus_seconds(3_600)),
+            offset_seconds: 0,
+        };
+        items.iter().map(part).collect()
+    }
+
+    /// One of the strategies that there have been.
+    fn strategy(&self, number: u32) -> StrategyId {
+        let count = self.books.strategies.next_id().0 - 1;
+        StrategyId(number.checked_rem(count).unwrap_or(number) + 1)
+    }
+
+    /// The last tick there can be, or one before it; nothing for single strategies.
+    fn tick(&self, strategy: StrategyId, back: i64, is_odd: bool) -> Option<Timestamp> {
+        let is_periodic = self
+            .books
+            .strategies
+            .find(strategy)
+            .is_some_and(|strategy| strategy.definition.kind == StrategyKind::Periodic);
+        let tick = self.now.micros().div_euclid(1_200_000_000) - back;
+        (is_periodic != is_odd).then(|| Timestamp::from_micros(tick * 1_200_000_000))
+    }
 }
 
 /// What the codes of all vouchers that were issued say, oldest first.
-pub(crate) fn vouchers_of(events: &[Recorded], names: &Names) -> Vec<RedeemVoucher> {
+fn vouchers_of(events: &[Recorded], names: &Names) -> Vec<RedeemVoucher> {
     let mut vouchers = Vec::new();
     let mut items = Vec::new();
     for recorded in events {

@@ -116,6 +116,7 @@ fn check(
     if name.trim().is_empty() {
         return invalid("name", "must not be empty".to_owned());
     }
+    check_text("periodic_expr", periodic_expr)?;
     for (field, text) in [("name", name), ("title", title)] {
         check_text(field, text)?;
         if text.len() > NAME_BYTES_MAX {

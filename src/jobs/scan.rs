@@ -101,7 +101,10 @@ impl Jobs {
         now: Timestamp,
     ) -> Result<Option<StrategyReport>, JobError> {
         let Some(before) = self.strategy(id) else { return Ok(None) };
-        let (ticks, skipped_ticks) = self.owed_ticks(&before, now);
+        let (jobs, strategy) = (self.clone(), before.clone());
+        // After a long time away there may be very many.
+        let owed = tokio::task::spawn_blocking(move || jobs.owed_ticks(&strategy, now)).await;
+        let (ticks, skipped_ticks) = owed.map_err(|_| SubmitError::Stopped)?;
         match before.definition.kind {
             StrategyKind::Single => self.execute(id, None, 0).await?,
             StrategyKind::Periodic => {

@@ -140,6 +140,23 @@ impl Vault {
         Ok(key)
     }
 
+    /// Makes sure that no new key gets a number up to `last`: a log that knows these keys may have
+    /// outlived the file that held them. Those that are missing count as erased.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn retire(&self, last: u32) -> Result<(), VaultError> {
+        let mut file = self.0.file.lock();
+        let count = usize::try_from(last).map_err(|_| VaultError::Full)?.saturating_add(1);
+        if self.0.keys.read().len() >= count {
+            return Ok(());
+        }
+        // What lies between becomes zeros too, which is what an erased key is.
+        self.write(&mut file, last, &[0; RECORD_BYTES])?;
+        self.0.keys.write().resize(count, ERASED);
+        Ok(())
+    }
+
     /// Whether there is such a key, and it has not been erased.
     #[must_use]
     pub fn holds(&self, key: u32) -> bool {

@@ -74,6 +74,9 @@ impl Book {
         }
         // After the log, which nobody else has open now.
         let vault = Vault::open(directory).context("cannot open the keys of personal data")?;
+        if let Some(last) = projections.books.profiles.last_key() {
+            vault.retire(last).context("cannot keep the keys of personal data apart")?;
+        }
         let from = checkpoint.unwrap_or_default();
         tracing::info!(head = %log.head().sequence, checkpoint = %from, "the book is open");
         let options = WriterOptions {

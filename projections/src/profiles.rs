@@ -83,6 +83,12 @@ impl Profiles {
         self.profiles.get(user.number())
     }
 
+    /// The highest number of a key that is on record.
+    #[must_use]
+    pub fn last_key(&self) -> Option<u32> {
+        self.profiles.iter().flat_map(|(_, profile)| &profile.keys).copied().max()
+    }
+
     fn describe(&mut self, described: &UserDescribed, at: Timestamp) {
         let profile = self.profiles.get_mut(described.user.number());
         profile.created_at.get_or_insert(at);

@@ -96,8 +96,12 @@ pub enum CodecError {
     Decode(#[source] bincode::error::DecodeError),
 }
 
-type Layout = Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>>;
-const LAYOUT: Layout = bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
+/// What decoding may claim: bincode counts the memory of a list and integers at their full width,
+/// so that this must be far above what a record takes. It bounds what broken bytes can ask for.
+const CLAIM_BYTES_MAX: usize = 1 << 20;
+
+type Layout = Configuration<LittleEndian, Varint, Limit<CLAIM_BYTES_MAX>>;
+const LAYOUT: Layout = bincode::config::standard().with_limit::<CLAIM_BYTES_MAX>();
 
 impl Record {
     /// Appends the bytes of a record of these parts to `buffer`.
@@ -138,5 +142,65 @@ impl bincode::enc::write::Writer for Appender<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), bincode::error::EncodeError> {
         self.0.extend_from_slice(bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Attributes, Change, Credits, DrawRule, DrawRuleSet, ModelId, Money, Sealed, SealedGiver,
+        TenantId, UserDescribed, UserId, VoucherId, VoucherIssued, WalletAdjusted,
+    };
+
+    /// Events that fill a record, each in its own way.
+    fn longest(size: usize) -> [Event; 4] {
+        let stars = |count| {
+            let github_star = Change::Set(vec!["o/r".to_owned(); count]);
+            let attributes = Attributes { github_star, ..Attributes::default() };
+            Event::UserDescribed(Box::new(UserDescribed { user: UserId(1), attributes }))
+        };
+        let sealed = Some(Sealed { key: 1, bytes: vec![7; size] });
+        [
+            stars(size.div_euclid(4)),
+            Event::DrawRuleSet(DrawRuleSet {
+                tenant: TenantId(1),
+                version: 1,
+                rule: DrawRule::PerToken,
+                weights: vec![(ModelId(1), Credits::ONE); size.div_euclid(6)],
+            }),
+            Event::VoucherIssued(Box::new(VoucherIssued {
+                voucher: VoucherId::from_bytes([1; 16]),
+                giver: UserId(1),
+                receiver: UserId(2),
+                identity: SealedGiver { name: sealed, ..SealedGiver::default() },
+                timestamp: 1,
+                items: 1,
+                amount: Credits::ONE,
+                lapses_at: None,
+                signature: [1; 32],
+            })),
+            Event::WalletAdjusted(WalletAdjusted {
+                tenant: TenantId(1),
+                amount: Money::from_units(1),
+                reason: "r".repeat(size),
+            }),
+        ]
+    }
+
+    #[test]
+    fn whatever_is_short_enough_to_be_stored_can_be_read() {
+        let mut longest_read = 0;
+        for size in (0..RECORD_BYTES_MAX).step_by(7) {
+            for event in longest(size) {
+                let mut bytes = Vec::new();
+                if Record::encode_parts(None, &event, &mut bytes).is_ok() {
+                    let (record, used) = Record::decode_from(&bytes).expect("stored, so readable");
+                    assert_eq!((record.event, used), (event, bytes.len()));
+                    longest_read = longest_read.max(used);
+                }
+            }
+        }
+        assert!(longest_read > RECORD_BYTES_MAX - 20, "{longest_read}");
     }
 }

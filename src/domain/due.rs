@@ -55,7 +55,10 @@ impl Due {
                 self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
             }
             Event::StrategyExecuted(lot) => {
-                self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+                let lots = deciding.books.quota.account(lot.user).lots();
+                if lots.iter().any(|known| known.id == recorded.sequence) {
+                    self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+                }
             }
             Event::VoucherItemSettled(lot) => match lot.outcome {
                 ItemOutcome::Redeemed | ItemOutcome::Returned => {
@@ -115,14 +118,10 @@ impl Due {
             .collect()
     }
 
-    /// At most `most` vouchers whose own time has run out at `now`.
-    pub(super) fn lapsed_vouchers(
-        &self,
-        now: Timestamp,
-        most: u32,
-    ) -> impl Iterator<Item = VoucherId> {
+    /// The vouchers whose own time has run out at `now`.
+    pub(super) fn lapsed_vouchers(&self, now: Timestamp) -> impl Iterator<Item = VoucherId> {
         let lapsed = self.vouchers.iter().take_while(move |(at, _)| is_expired(*at, now));
-        lapsed.map(|(_, voucher)| *voucher).take(usize::try_from(most).unwrap_or(usize::MAX))
+        lapsed.map(|(_, voucher)| *voucher)
     }
 
     /// The time-outs of at most `most` halves that have waited since `deadline` or longer.

@@ -199,7 +199,7 @@ fn decide_command(
             vouchers::cancel(books, *voucher, giver, now, naming)?
         }
         Command::LapseVouchers { vouchers_max } => {
-            vouchers::lapse(books, state.due.lapsed_vouchers(now, *vouchers_max), now)
+            vouchers::lapse(books, state.due.lapsed_vouchers(now), *vouchers_max, now)
         }
     };
     Ok((!events.is_empty()).then_some((explicit, events)))

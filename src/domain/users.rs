@@ -6,6 +6,10 @@ use schemas::{Attributes, Change, DescribeUser, Event, Name, UserDescribed, User
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};
 
+/// The longest list of starred projects, in bytes: with the other attributes it must fit into an
+/// event.
+const STARS_BYTES_MAX: usize = 4_000;
+
 /// A user's attributes from now on.
 pub(super) fn describe(
     command: &DescribeUser,
@@ -18,6 +22,10 @@ pub(super) fn describe(
     }
     if let Change::Set(stars) = github_star {
         stars.iter().try_for_each(|star| check_text("github_star", star))?;
+        let bytes = stars.iter().map(|star| star.len().saturating_add(2)).sum::<usize>();
+        if bytes > STARS_BYTES_MAX {
+            return Err(Rejection::TextTooLong { field: "github_star", max: STARS_BYTES_MAX });
+        }
     }
     let user: UserId = naming.id(user);
     Ok(Event::UserDescribed(Box::new(UserDescribed { user, attributes: attributes.clone() })))

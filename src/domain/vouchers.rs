@@ -46,24 +46,7 @@ pub(super) fn issue(
     let account = books.quota.account(giver);
     let (amount, taken) = take_items(account, &order.items, now)?;
 
-    let timestamp = (now.micros().div_euclid(1_000_000))
-        .max(books.vouchers.last_timestamp(giver).saturating_add(1));
-    let payload = VoucherPayload {
-        giver_id: order.giver.as_str().to_owned(),
-        giver_name: command.identity.name.clone(),
-        giver_phone: command.identity.phone.clone(),
-        giver_github: command.identity.github.clone(),
-        receiver_id: order.receiver.as_str().to_owned(),
-        items: order.items.iter().map(voucher_item).collect(),
-        timestamp,
-    };
-    let json = payload.to_json();
-    let signature = keys.sign(&json);
-    let code = SigningKeys::code(&json, &signature);
-    if code.len() > VOUCHER_BYTES_MAX {
-        return Err(Rejection::TooLong);
-    }
-    let voucher = VoucherId::of(&code);
+    let (timestamp, signature, voucher) = sign(books, keys, command, giver, now)?;
     let mut events = Vec::with_capacity(taken.len().saturating_add(1));
     for (number, (item, lots)) in (0..).zip(order.items.iter().zip(taken)) {
         let before = account.held_until(item.expires_at);
@@ -92,6 +75,43 @@ pub(super) fn issue(
         signature,
     })));
     Ok(events)
+}
+
+/// The time, the signature and the name of the voucher: the first second of the giver's, from now on,
+/// whose code is not taken.
+fn sign(
+    books: &Books,
+    keys: &SigningKeys,
+    command: &IssueVoucher,
+    giver: UserId,
+    now: Timestamp,
+) -> Result<(i64, [u8; 32], VoucherId), Rejection> {
+    let IssueVoucher { order, identity, sealed: _ } = command;
+    let mut payload = VoucherPayload {
+        giver_id: order.giver.as_str().to_owned(),
+        giver_name: identity.name.clone(),
+        giver_phone: identity.phone.clone(),
+        giver_github: identity.github.clone(),
+        receiver_id: order.receiver.as_str().to_owned(),
+        items: order.items.iter().map(voucher_item).collect(),
+        timestamp: now.micros().div_euclid(1_000_000),
+    };
+    payload.timestamp =
+        payload.timestamp.max(books.vouchers.last_timestamp(giver).saturating_add(1));
+    loop {
+        let json = payload.to_json();
+        let signature = keys.sign(&json);
+        let code = SigningKeys::code(&json, &signature);
+        if code.len() > VOUCHER_BYTES_MAX {
+            return Err(Rejection::TooLong);
+        }
+        let voucher = VoucherId::of(&code);
+        // One that another book has issued, and that was redeemed here, may have it.
+        if books.vouchers.find(voucher).is_none() {
+            return Ok((payload.timestamp, signature, voucher));
+        }
+        payload.timestamp = payload.timestamp.saturating_add(1);
+    }
 }
 
 /// An item as a code carries it.
@@ -167,7 +187,9 @@ pub(super) fn redeem(
         let Voucher { giver, receiver, .. } = *open;
         Settling { voucher: *voucher, giver, receiver, outcome, foreign: false }
     } else {
-        let is_sound = giver != receiver && items.iter().all(|item| item.amount.is_positive());
+        let is_sound = giver != receiver
+            && items.len() <= VOUCHER_ITEMS_MAX
+            && items.iter().all(|item| item.amount.is_positive());
         if !rules.foreign_vouchers || !is_sound {
             return Err(Rejection::VoucherUnknown);
         }
@@ -196,10 +218,11 @@ pub(super) fn cancel(
 }
 
 /// As [`cancel`], for vouchers whose own time has run out at `now`. One of each giver: what the
-/// giver owes is paid once.
+/// giver owes is paid once. At most `most`; one that its giver has no room for waits.
 pub(super) fn lapse(
     books: &Books,
     vouchers: impl Iterator<Item = VoucherId>,
+    most: u32,
     now: Timestamp,
 ) -> Vec<Event> {
     let mut givers = HashSet::new();
@@ -208,6 +231,7 @@ pub(super) fn lapse(
         .filter(|(_, open)| open.closed.is_none() && has_lapsed(open, now))
         .filter(|(_, open)| givers.insert(open.giver))
         .filter_map(|(id, open)| give_back(books, id, open, VoucherOutcome::Lapsed, now).ok())
+        .take(usize::try_from(most).unwrap_or(usize::MAX))
         .flatten()
         .collect()
 }
@@ -262,7 +286,9 @@ impl Settling {
         };
         let account = books.quota.account(user);
         let is_good = |item: &&TransferItem| !is_expired(item.expires_at, now);
-        let amount = sum(items.iter().filter(is_good).map(|item| item.amount));
+        let mut good = items.iter().filter(is_good).map(|item| item.amount);
+        let amount = good.try_fold(Credits::ZERO, Credits::checked_add);
+        let amount = amount.ok_or(Rejection::AmountOutOfRange { field: "voucher_code" })?;
         check_room(account, amount, now, "voucher_code")?;
         let mut owed = account.overdraft();
         let mut held: BTreeMap<Timestamp, Credits> = BTreeMap::new();

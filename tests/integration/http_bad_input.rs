@@ -134,14 +134,14 @@ fn admin_routes() -> Vec<Route> {
         post(
             "/api/v1/admin/quota/grants",
             json!({"user_id": "ann", "amount": 5, "expiry_date": "2025-06-01T00:00:00Z", "reason": "r"}),
-            &["user_id", "amount"],
+            &["user_id", "amount", "expiry_date"],
             vec![
                 ("/user_id", with_more(no_names(), json!([null, ""]))),
                 (
                     "/amount",
                     with_more(no_amounts(), json!([-1, "-0.5", 1e-7, 9_300_000_000_000_u64])),
                 ),
-                ("/expiry_date", no_moments()),
+                ("/expiry_date", with_more(no_moments(), json!([null]))),
                 ("/reason", vec![json!(7), json!(null), json!("x".repeat(1001)), json!("a\u{0}b")]),
             ],
         ),

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use projections::books::{Deciding, Reading};
 use projections::usage::Totals;
 use schemas::{
-    CallNames, Command, ConsumptionReport, Credits, Day, DrawRule, Envelope, ExpiryRule, Money,
-    PriceSheet, PublishPrices, RechargeQuota, RequestReport, ResponseReport, Sequence, ServiceTier,
-    SetDrawRule, TenantId, Timestamp, Tz, UnratedUsage, Usage, UserId, VoucherId, builtin_sheets,
-    rate,
+    CallNames, Command, ConsumptionReport, Credits, Day, DrawRule, Envelope, ExpiryRule, LotSource,
+    Money, PriceSheet, PublishPrices, RechargeQuota, RequestReport, ResponseReport, Sequence,
+    ServiceTier, SetDrawRule, TenantId, Timestamp, Tz, UnratedUsage, Usage, UserId, VoucherId,
+    builtin_sheets, rate,
 };
 
 use crate::actions::PAIRING_TIMEOUT_SECONDS;
@@ -33,6 +33,7 @@ struct Lot {
     at: Sequence,
     granted: i128,
     left: i128,
+    by_strategy: bool,
 }
 
 /// Until when quota lasts that is given without a date.
@@ -465,6 +466,7 @@ impl Model {
                         at: lot.id,
                         granted: i128::from(lot.granted.units()),
                         left: i128::from(lot.remaining.units()),
+                        by_strategy: lot.source == LotSource::Strategy,
                     })
                     .collect();
                 assert_eq!(held, lots, "the lots of {user}");

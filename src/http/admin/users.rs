@@ -251,7 +251,6 @@ struct Erasure {
 async fn erase(
     State(state): State<AppState>,
     caller: Caller,
-    key: IdempotencyKey,
     Path(name): Path<Name>,
 ) -> Result<Reply<Erasure>, Problem> {
     caller.require_developer()?;
@@ -263,9 +262,14 @@ async fn erase(
         // The keys first: were it the other way round, what is cut off in between would leave keys
         // that nobody knows of any more.
         let vault = state.vault().clone();
-        let keys = profile.keys.len();
-        in_vault(move || profile.keys.iter().try_for_each(|key| vault.erase(*key))).await?;
-        let receipt = submit(&state, &caller, key, Command::EraseUser { user: name }).await?;
+        let mut destroyed = profile.keys;
+        // With a key of which the log does not know yet.
+        let new_key = state.new_keys().take(&name).await;
+        destroyed.extend(new_key.filter(|key| !destroyed.contains(key)));
+        let keys = destroyed.len();
+        in_vault(move || destroyed.iter().try_for_each(|key| vault.erase(*key))).await?;
+        let command = Command::EraseUser { user: name };
+        let receipt = submit(&state, &caller, IdempotencyKey::NONE, command).await?;
         let reply = Reply::written(&receipt, Erasure { user_id, erased, keys });
         Ok(reply.with_status(StatusCode::OK))
     })

@@ -77,7 +77,10 @@ impl Model {
         };
         let users_until = command.users_from.saturating_add(command.users_max) as usize;
         let is_last = command.tick.is_some() && users_until >= self.users.len();
-        if !strategy.owes(command.tick, now) {
+        if command.tick.is_some_and(|tick| tick > now) {
+            return Verdict::Rejected;
+        }
+        if !strategy.owes(command.tick) {
             return Verdict::Nothing;
         }
         let from = command.users_from as usize;
@@ -98,7 +101,8 @@ impl Model {
                 run.executed += 1;
                 let amount = i128::from(strategy.draft.amount.units());
                 let account = self.accounts.entry(user.clone()).or_default();
-                account.give(amount, lasts_until(now), Sequence::new(sequence), now);
+                let at = Sequence::new(sequence);
+                account.give_by_strategy(amount, lasts_until(now), at, now);
             }
         }
         if let (Some(tick), true) = (command.tick, is_last) {
@@ -169,7 +173,7 @@ impl Model {
 }
 
 impl Strategy {
-    fn owes(&self, tick: Option<Timestamp>, now: Timestamp) -> bool {
+    fn owes(&self, tick: Option<Timestamp>) -> bool {
         let micros = match self.draft.periodic_expr.as_str() {
             "0 * * * *" => 3_600_000_000,
             _ => 1_200_000_000,
@@ -177,7 +181,7 @@ impl Strategy {
         let is_owed = match (self.draft.kind, tick) {
             (StrategyKind::Single, None) => true,
             (StrategyKind::Periodic, Some(tick)) => {
-                tick > self.handled_until && tick <= now && tick.micros() % micros == 0
+                tick > self.handled_until && tick.micros() % micros == 0
             }
             _ => false,
         };

@@ -282,7 +282,28 @@ impl Account {
         let paid = if is_over(expires_at, now) { 0 } else { self.overdraft.min(amount) };
         self.overdraft -= paid;
         self.given = true;
-        self.lots.push(Lot { expires_at, at, granted: amount, left: amount - paid });
+        let (granted, left, by_strategy) = (amount, amount - paid, false);
+        self.lots.push(Lot { expires_at, at, granted, left, by_strategy });
+    }
+
+    /// What strategies give with one expiry is one lot.
+    pub(super) fn give_by_strategy(
+        &mut self,
+        amount: i128,
+        expires_at: Timestamp,
+        at: Sequence,
+        now: Timestamp,
+    ) {
+        self.give(amount, expires_at, at, now);
+        let new = self.lots.pop().expect("just given");
+        let is_same = |lot: &&mut Lot| lot.by_strategy && lot.expires_at == expires_at;
+        match self.lots.iter_mut().find(is_same) {
+            Some(lot) => {
+                lot.granted += new.granted;
+                lot.left += new.left;
+            }
+            None => self.lots.push(Lot { by_strategy: true, ..new }),
+        }
     }
 
     /// Soonest expiry first; what no lot covers is owed.

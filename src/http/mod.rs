@@ -32,7 +32,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::SigningKeys;
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, watch},
+    sync::{RwLock, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
@@ -85,8 +85,8 @@ struct Shared {
     new_keys: personal::NewKeys,
     openapi: Bytes,
     recorder: PrometheusHandle,
-    /// Held by whoever describes or erases a user.
-    describing: Mutex<()>,
+    /// Held alone by whoever describes or erases a user, together by those who seal for vouchers.
+    describing: RwLock<()>,
 }
 
 impl AppState {
@@ -142,7 +142,7 @@ impl AppState {
         self.0.openapi.clone()
     }
 
-    fn describing(&self) -> &Mutex<()> {
+    fn describing(&self) -> &RwLock<()> {
         &self.0.describing
     }
 
@@ -208,7 +208,7 @@ fn assemble(
         new_keys: personal::NewKeys::default(),
         openapi,
         recorder,
-        describing: Mutex::default(),
+        describing: RwLock::default(),
     }));
 
     let gateways = gateways

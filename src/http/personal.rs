@@ -21,6 +21,41 @@ impl NewKeys {
     }
 }
 
+/// Describes or erases a user while nothing is sealed: no text goes under a key that is being erased,
+/// and no key is made that an erasure does not know of. Done to its end even when its caller goes
+/// away.
+pub(super) async fn alone<T: Send + 'static>(
+    state: AppState,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    to_its_end(async move {
+        let _alone = state.describing().write().await;
+        work.await
+    })
+    .await
+}
+
+/// Seals, and hands in what is sealed, while nobody is described or erased; as [`alone`] otherwise.
+pub(super) async fn sealing<T: Send + 'static>(
+    state: AppState,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    to_its_end(async move {
+        let _sealing = state.describing().read().await;
+        work.await
+    })
+    .await
+}
+
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(work).await {
+        Ok(outcome) => outcome,
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
+}
+
 /// What a voucher of `user` says of its giver, and the same sealed under the user's key: what the
 /// token says, and where it says nothing, what is on record.
 pub(super) async fn giver(

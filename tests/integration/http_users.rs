@@ -9,13 +9,15 @@ use serde_json::{Value, json};
 
 use crate::crash_kill::verify;
 use crate::support::http::{Answer, with};
+use crate::support::people::token;
 use crate::support::service::{Service, Setup};
 
 const NOON: &str = "2025-05-15T12:00:00Z";
 const ANN: &str = "/api/v1/admin/users/ann";
 
 async fn service() -> Service {
-    Setup::new().start_unscheduled(NOON).await
+    let key = "a-signing-key-of-thirty-two-bytes-or-more";
+    Setup::new().variable("VOUCHER_SIGNING_KEY", key).start_unscheduled(NOON).await
 }
 
 async fn erase(service: &Service, user: &str) -> Answer {
@@ -223,4 +225,36 @@ async fn many_who_describe_and_erase_one_user_at_once_leave_what_can_be_read_or_
     }
     service.stop().await;
     verify(&service);
+}
+
+#[tokio::test]
+async fn an_erasure_forgets_what_vouchers_say_that_are_made_meanwhile() {
+    let service = service().await;
+    service.grant("ann", 100).await;
+    let named = token(&json!({"id": "ann", "name": "Ann Quincy-Zebedee"}));
+    let part = json!({"amount": 1, "expiry_date": "2099-12-31T23:59:59Z"});
+    let order = json!({"receiver_id": "bob", "quota_list": [part]});
+    service.grant("bob", 1).await;
+    let give = || {
+        let path = "/api/v1/quota/transfer-out";
+        Answer::to(service.ask_as_nobody(Method::POST, path).bearer_auth(&named).json(&order))
+    };
+    let given = futures_util::future::join_all((0..30).map(|_| give()));
+    let (answers, erased) = tokio::join!(given, async {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        erase(&service, "ann").await
+    });
+    erased.expect(200);
+    for answer in answers {
+        answer.expect(200);
+    }
+    erase(&service, "ann").await.expect(200);
+    let path = "/api/v1/quota/vouchers?page_size=100";
+    let request = service.ask_as_nobody(Method::GET, path).bearer_auth(&named);
+    let vouchers = Answer::to(request).await.expect(200).json();
+    let vouchers = vouchers["vouchers"].as_array().expect("vouchers");
+    assert_eq!(vouchers.len(), 30);
+    for voucher in vouchers {
+        assert_eq!(voucher.get("voucher_code"), None, "the giver can still be read: {voucher}");
+    }
 }

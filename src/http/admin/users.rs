@@ -18,6 +18,7 @@ use crate::{
         body,
         ledger::{AtLeast, IdempotencyKey, Reply, submit},
         params::{Path, Query},
+        personal::alone,
         problem::Problem,
     },
     personal::{Vault, VaultError},
@@ -274,22 +275,6 @@ async fn erase(
         Ok(reply.with_status(StatusCode::OK))
     })
     .await
-}
-
-/// Does one of these works after the other, and to its end even when its caller goes away: nothing
-/// is sealed under a key that is being erased, and no new key escapes an erasure.
-async fn alone<T: Send + 'static>(
-    state: AppState,
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    let work = tokio::spawn(async move {
-        let _alone = state.describing().lock().await;
-        work.await
-    });
-    match work.await {
-        Ok(outcome) => outcome,
-        Err(panic) => Err(Problem::internal(&panic)),
-    }
 }
 
 /// Works with the keys on a thread where the disk may take its time.

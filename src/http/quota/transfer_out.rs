@@ -99,11 +99,16 @@ async fn transfer_out(
     let giver = caller.own_user()?.clone();
     let TransferOut { receiver_id, quota_list, voucher_expires_at } = order;
     let receiver = receiver(receiver_id)?;
-    let (identity, sealed) = personal::giver(&state, &giver, &caller.identity).await?;
     let items = quota_list.into_iter().map(TransferItem::from).collect();
     let order = TransferOrder { giver, receiver, items, lapses_at: voucher_expires_at };
-    let command = IssueVoucher { order, identity: identity.clone(), sealed };
-    let receipt = submit(&state, &caller, key, Command::IssueVoucher(Box::new(command))).await?;
+    let sealing = state.clone();
+    let (identity, receipt) = personal::sealing(state.clone(), async move {
+        let (identity, sealed) = personal::giver(&sealing, &order.giver, &caller.identity).await?;
+        let command = IssueVoucher { order, identity: identity.clone(), sealed };
+        let command = Command::IssueVoucher(Box::new(command));
+        Ok((identity, submit(&sealing, &caller, key, command).await?))
+    })
+    .await?;
 
     // As the log says it, so that whoever asks again is told the same.
     let (views, sequence) = (state.views().clone(), receipt.sequence);

@@ -21,6 +21,7 @@ mod http_clock;
 mod http_consumption;
 mod http_events;
 mod http_gateway_api;
+mod http_gateway_input;
 mod http_prices;
 mod http_quota;
 mod http_roles;

@@ -119,7 +119,12 @@ impl Jobs {
     pub async fn run(self, stop: CancellationToken) {
         let mut moved = self.clock.changed();
         loop {
-            if let Err(error) = self.run_due().await {
+            // Whatever is cut off here is taken up at the next start.
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return,
+                outcome = self.run_due() => outcome,
+            };
+            if let Err(error) = outcome {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a job was put off");
             }
             tokio::select! {

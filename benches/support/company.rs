@@ -304,7 +304,7 @@ pub(crate) fn recharge(user: u64, credits: u64, expires_at: Timestamp) -> Comman
     Command::RechargeQuota(RechargeQuota {
         user: name(&user_name(user)),
         amount: Credits::whole(credits).expect("invariant: in range"),
-        expires_at: Some(expires_at),
+        expires_at,
         source: LotSource::Grant,
         reason: "monthly quota".to_owned(),
     })

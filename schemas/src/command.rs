@@ -242,9 +242,8 @@ pub struct RechargeQuota {
     pub user: Name,
     /// Above zero.
     pub amount: Credits,
-    /// The moment after which the lot is worth nothing, which may have passed; `None`: by the
-    /// operator's rule.
-    pub expires_at: Option<Timestamp>,
+    /// The moment after which the lot is worth nothing; it may have passed.
+    pub expires_at: Timestamp,
     /// Where it comes from.
     pub source: LotSource,
     /// Why, in words.

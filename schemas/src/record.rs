@@ -96,8 +96,12 @@ pub enum CodecError {
     Decode(#[source] bincode::error::DecodeError),
 }
 
-type Layout = Configuration<LittleEndian, Varint, Limit<RECORD_BYTES_MAX>>;
-const LAYOUT: Layout = bincode::config::standard().with_limit::<RECORD_BYTES_MAX>();
+/// What decoding may claim: bincode counts the memory of a list and integers at their full width,
+/// so that this must be far above what a record takes. It bounds what broken bytes can ask for.
+const CLAIM_BYTES_MAX: usize = 1 << 20;
+
+type Layout = Configuration<LittleEndian, Varint, Limit<CLAIM_BYTES_MAX>>;
+const LAYOUT: Layout = bincode::config::standard().with_limit::<CLAIM_BYTES_MAX>();
 
 impl Record {
     /// Appends the bytes of a record of these parts to `buffer`.

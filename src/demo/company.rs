@@ -189,7 +189,7 @@ fn grants(random: &mut Random, tenant: &Tenant, user: &str, now: Timestamp) -> [
         Command::RechargeQuota(RechargeQuota {
             user: name(user),
             amount: Credits::whole(random.skewed(low, high)).unwrap_or(Credits::ONE),
-            expires_at: Some(expires_at),
+            expires_at,
             source: LotSource::Grant,
             reason: reason.to_owned(),
         })

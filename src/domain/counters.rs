@@ -55,7 +55,7 @@ pub(super) fn move_counter(
                 reason: REASON.to_owned(),
             })]
         }
-        (Counter::Total, false) => withdraw(account, user, down, now),
+        (Counter::Total, false) => withdraw(account, user, down, now).ok_or_else(out_of_range)?,
         (Counter::Used, true) => vec![Event::QuotaDrawn(QuotaDrawn {
             user,
             draw: account.plan_draw(by, now, 0),
@@ -66,9 +66,15 @@ pub(super) fn move_counter(
 }
 
 /// Takes `amount` back: what is unused first, soonest expiry first; then what was used, which is owed
-/// from then on.
-fn withdraw(account: &Account, user: UserId, amount: Credits, now: Timestamp) -> Vec<Event> {
+/// from then on. `None` when so much cannot be owed.
+fn withdraw(
+    account: &Account,
+    user: UserId,
+    amount: Credits,
+    now: Timestamp,
+) -> Option<Vec<Event>> {
     let (unused, left) = take(amount, account.lots_at(now).map(|lot| (lot.id, lot.remaining)));
+    account.overdraft().checked_add(left)?;
     let (drawn, _) = take(left, account.lots_at(now).map(|lot| (lot.id, lot.drawn())));
     let withdrawn = |unused: &[LotDraw], drawn: &[LotDraw]| {
         Event::QuotaWithdrawn(QuotaWithdrawn {
@@ -79,7 +85,8 @@ fn withdraw(account: &Account, user: UserId, amount: Credits, now: Timestamp) ->
         })
     };
     let unused = unused.chunks(LOTS_A_DRAW_MAX).map(|parts| withdrawn(parts, &[]));
-    unused.chain(drawn.chunks(LOTS_A_DRAW_MAX).map(|parts| withdrawn(&[], parts))).collect()
+    let drawn = drawn.chunks(LOTS_A_DRAW_MAX).map(|parts| withdrawn(&[], parts));
+    Some(unused.chain(drawn).collect())
 }
 
 /// Gives `amount` back: what is owed first; then into the lots, latest expiry first, which is the

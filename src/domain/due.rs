@@ -55,7 +55,10 @@ impl Due {
                 self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
             }
             Event::StrategyExecuted(lot) => {
-                self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+                let lots = deciding.books.quota.account(lot.user).lots();
+                if lots.iter().any(|known| known.id == recorded.sequence) {
+                    self.lots.insert((lot.expires_at, lot.user, recorded.sequence));
+                }
             }
             Event::VoucherItemSettled(lot) => match lot.outcome {
                 ItemOutcome::Redeemed | ItemOutcome::Returned => {

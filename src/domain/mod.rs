@@ -165,7 +165,7 @@ fn decide_command(
             return calls::receive_response(state, report, *fingerprint, now, naming);
         }
         Command::RechargeQuota(recharge) => {
-            vec![quota::recharge(books, rules, recharge, now, naming)?]
+            vec![quota::recharge(books, recharge, now, naming)?]
         }
         Command::TopUpWallet(top_up) => vec![money::top_up(books, top_up, naming)?],
         Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],

@@ -7,7 +7,6 @@ use schemas::{
     UserId, is_expired,
 };
 
-use super::Rules;
 use super::naming::Naming;
 use super::rejection::{Rejection, check_text};
 
@@ -15,7 +14,6 @@ use super::rejection::{Rejection, check_text};
 /// nothing from the start.
 pub(super) fn recharge(
     books: &Books,
-    rules: &Rules,
     recharge: &RechargeQuota,
     now: Timestamp,
     naming: &mut Naming<'_>,
@@ -27,7 +25,7 @@ pub(super) fn recharge(
     let user: UserId = naming.id(&recharge.user);
     let account = books.quota.account(user);
     check_room(account, recharge.amount, now, "amount")?;
-    let expires_at = recharge.expires_at.unwrap_or_else(|| rules.expiry(now));
+    let expires_at = recharge.expires_at;
     Ok(Event::QuotaRecharged(QuotaRecharged {
         user,
         amount: recharge.amount,

@@ -64,6 +64,9 @@ pub enum Rejection {
         /// Where it stands.
         stands: Credits,
     },
+    /// A tick that the writer's time has not reached yet.
+    #[error("the tick lies ahead")]
+    TickAhead,
     /// A strategy that does not exist, or not any more.
     #[error("strategy not found")]
     NoSuchStrategy,
@@ -191,6 +194,7 @@ impl Rejection {
             Self::TooLong => "command_too_long",
             Self::NoSuchUser => "no_such_user",
             Self::CounterBelowZero { .. } => "counter_below_zero",
+            Self::TickAhead => "tick_ahead",
             Self::NoSuchStrategy => "no_such_strategy",
             Self::StrategyNameTaken { .. } => "strategy_name_taken",
             Self::StrategyInvalid { .. } => "strategy_invalid",
@@ -244,6 +248,7 @@ impl Rejection {
             | Self::TooLong
             | Self::NoSuchUser
             | Self::NoSuchStrategy
+            | Self::TickAhead
             | Self::NoSuchVoucher
             | Self::VouchersOff => None,
         }
@@ -256,6 +261,7 @@ impl Rejection {
             Self::KeyReused | Self::CallConflict { .. } => Blame::Key,
             Self::NoSuchUser | Self::NoSuchStrategy | Self::NoSuchVoucher => Blame::Missing,
             Self::StrategyNameTaken { .. }
+            | Self::TickAhead
             | Self::ItemNotFound { .. }
             | Self::ItemInsufficient { .. }
             | Self::ItemExpired { .. }

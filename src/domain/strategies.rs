@@ -149,7 +149,8 @@ fn check(
 }
 
 /// What a strategy gives to the users of one page, and, with the last page, that its tick is handled.
-/// Nothing when the tick is handled already, is not one, or lies in the future.
+/// Nothing when the tick is handled already or is not one. One that lies ahead is refused, and has to
+/// come again: the moment of a batch may be earlier than the clock's.
 pub(super) fn execute(
     books: &Books,
     rules: &Rules,
@@ -159,7 +160,10 @@ pub(super) fn execute(
     let ExecuteStrategy { strategy: id, tick, skipped, users_from, users_max } = *command;
     let strategy = live(books, id)?;
     let definition = &strategy.definition;
-    if !definition.enabled || !is_owed(strategy, rules, tick, now) {
+    if tick.is_some_and(|tick| tick > now) {
+        return Err(Rejection::TickAhead);
+    }
+    if !definition.enabled || !is_owed(strategy, rules, tick) {
         return Ok(Vec::new());
     }
     let Ok(condition) = Condition::parse(&definition.condition) else { return Ok(Vec::new()) };
@@ -184,13 +188,12 @@ pub(super) fn execute(
     Ok(events)
 }
 
-fn is_owed(strategy: &Strategy, rules: &Rules, tick: Option<Timestamp>, now: Timestamp) -> bool {
+fn is_owed(strategy: &Strategy, rules: &Rules, tick: Option<Timestamp>) -> bool {
     let definition = &strategy.definition;
     match (definition.kind, tick) {
         (StrategyKind::Single, None) => true,
         (StrategyKind::Periodic, Some(tick)) => {
             tick > strategy.handled_until
-                && tick <= now
                 && Schedule::parse(&definition.periodic_expr, rules.zone)
                     .is_ok_and(|schedule| schedule.is_tick(tick))
         }

@@ -167,7 +167,9 @@ pub(super) fn redeem(
         let Voucher { giver, receiver, .. } = *open;
         Settling { voucher: *voucher, giver, receiver, outcome, foreign: false }
     } else {
-        let is_sound = giver != receiver && items.iter().all(|item| item.amount.is_positive());
+        let is_sound = giver != receiver
+            && items.len() <= VOUCHER_ITEMS_MAX
+            && items.iter().all(|item| item.amount.is_positive());
         if !rules.foreign_vouchers || !is_sound {
             return Err(Rejection::VoucherUnknown);
         }
@@ -262,7 +264,9 @@ impl Settling {
         };
         let account = books.quota.account(user);
         let is_good = |item: &&TransferItem| !is_expired(item.expires_at, now);
-        let amount = sum(items.iter().filter(is_good).map(|item| item.amount));
+        let mut good = items.iter().filter(is_good).map(|item| item.amount);
+        let amount = good.try_fold(Credits::ZERO, Credits::checked_add);
+        let amount = amount.ok_or(Rejection::AmountOutOfRange { field: "voucher_code" })?;
         check_room(account, amount, now, "voucher_code")?;
         let mut owed = account.overdraft();
         let mut held: BTreeMap<Timestamp, Credits> = BTreeMap::new();

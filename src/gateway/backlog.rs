@@ -14,6 +14,9 @@ use crate::broker;
 
 /// After so many refusals nobody waits for a user any more.
 const REFUSALS_MAX: u32 = 3;
+/// After so many failures of the gateway's own, while it answers for others, a user is given up for
+/// now.
+const FAILINGS_MAX: u32 = 5;
 
 /// A user who waits for an attempt, or is being compared.
 #[derive(Debug)]
@@ -25,6 +28,9 @@ struct Entry {
     differs: bool,
     pauses: ExponentialBackoff,
     refusals: u32,
+    failings: u32,
+    /// How many attempts had succeeded when this user's first one failed.
+    successes_before: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +58,8 @@ pub(super) struct Backlog {
     queue: BTreeSet<(Instant, UserId)>,
     rechecks: HashMap<UserId, Recheck>,
     parked: HashSet<UserId>,
+    /// How many attempts have succeeded.
+    successes: u64,
 }
 
 impl Backlog {
@@ -110,6 +118,7 @@ impl Backlog {
     /// An attempt has found or brought the gateway in step.
     pub(super) fn succeeded(&mut self, user: UserId, now: Instant) {
         let Some(entry) = self.entries.remove(&user) else { return };
+        self.successes = self.successes.saturating_add(1);
         if let State::Comparing(Some(since)) = entry.state {
             self.add(user, since, now);
         }
@@ -131,7 +140,12 @@ impl Backlog {
         entry.differs = true;
         let since = entry.since;
         entry.refusals += u32::from(failure.kind == FailureKind::Refused);
-        let gives_up = entry.refusals >= REFUSALS_MAX;
+        entry.failings += u32::from(failure.kind == FailureKind::Failing);
+        if entry.failings <= 1 {
+            entry.successes_before = self.successes;
+        }
+        let fails_alone = entry.failings >= FAILINGS_MAX && self.successes > entry.successes_before;
+        let gives_up = entry.refusals >= REFUSALS_MAX || fails_alone;
         if gives_up {
             self.entries.remove(&user);
             self.parked.insert(user);
@@ -181,7 +195,8 @@ impl Backlog {
 
 impl Entry {
     fn new(since: Since, state: State, differs: bool) -> Self {
-        Self { since, state, differs, pauses: broker::pauses(), refusals: 0 }
+        let pauses = broker::pauses();
+        Self { since, state, differs, pauses, refusals: 0, failings: 0, successes_before: 0 }
     }
 }
 
@@ -271,6 +286,28 @@ mod tests {
         assert_eq!(backlog.start(now), Some(ANN));
         backlog.succeeded(ANN, now);
         assert_eq!(backlog.out_of_step().len(), 0);
+    }
+
+    #[test]
+    fn whoever_alone_the_gateway_fails_for_holds_nobody_up() {
+        const BOB: UserId = UserId(2);
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        let failing = failure(FailureKind::Failing, false);
+        for user in [ANN, BOB] {
+            backlog.add(user, Some(event(3)), now);
+        }
+        for attempt in 1..=FAILINGS_MAX {
+            while backlog.start(now + PATIENCE).is_some() {}
+            assert!(
+                !backlog.failed(ANN, &failing, now, LATE),
+                "attempt {attempt}: nobody succeeds"
+            );
+            backlog.failed(BOB, &failing, now, LATE);
+        }
+        while backlog.start(now + PATIENCE).is_some() {}
+        backlog.succeeded(BOB, now);
+        assert!(backlog.failed(ANN, &failing, now, LATE));
+        assert_eq!(backlog.oldest(), None);
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) enum Held {
 pub(super) enum FailureKind {
     /// The gateway cannot be reached or cannot do its work now: soon.
     Unavailable,
+    /// The gateway has answered that it failed. When it answers for others, it is about this user.
+    Failing,
     /// The gateway understood, or was not understood: hardly.
     Refused,
 }
@@ -223,6 +225,7 @@ impl Client {
         }
         let kind = match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => FailureKind::Unavailable,
+            StatusCode::INTERNAL_SERVER_ERROR => FailureKind::Failing,
             _ if status.is_server_error() => FailureKind::Unavailable,
             _ => FailureKind::Refused,
         };

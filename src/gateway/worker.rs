@@ -293,7 +293,7 @@ impl Worker {
         if let (true, Some(pass)) = (in_passing, &mut progress.pass) {
             pass.under_way -= 1;
         }
-        let is_there = !matches!(&outcome, Err(error) if error.kind == FailureKind::Unavailable);
+        let is_there = !matches!(&outcome, Err(error) if error.kind != FailureKind::Refused);
         if is_there {
             progress.gate.open();
         }

@@ -1,6 +1,7 @@
 //! What the routes of the ledger share: reading at a position and saying which, handing commands in
 //! and turning what the writer answers into answers.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::{
@@ -9,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use replay::ReadError;
-use schemas::{Command, Envelope, Name, Recorded, Sequence, Timestamp};
+use schemas::{Command, Envelope, Name, Sequence, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use super::{
     problem::{InvalidParameter, Kind, ParameterSource, Problem},
 };
 use crate::{
+    config::Role,
     domain::{Blame, Rejection},
     reports::ReportError,
     views::{AsOf, AsOfError, Point},
@@ -55,9 +57,10 @@ impl<T> Reply<T> {
         let mut reply = Self::read(receipt.sequence, body);
         match receipt.outcome {
             Outcome::Recorded => reply.status = StatusCode::CREATED,
-            Outcome::AlreadyRecorded | Outcome::Nothing => {
+            Outcome::AlreadyRecorded => {
                 reply.headers.insert(IDEMPOTENCY_HIT, HeaderValue::from_static("true"));
             }
+            Outcome::Nothing => {}
         }
         reply
     }
@@ -124,6 +127,11 @@ impl FromRequestParts<AppState> for AtLeast {
 #[derive(Debug, Clone)]
 pub(super) struct IdempotencyKey(Option<String>);
 
+impl IdempotencyKey {
+    /// For a command that is the same however often it comes.
+    pub(super) const NONE: Self = Self(None);
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
@@ -156,20 +164,20 @@ pub(super) async fn offer(
     command: Command,
 ) -> Result<Receipt, SubmitError> {
     let envelope = Envelope::new(caller.actor.clone(), command);
-    // One namespace for each kind of caller: keys of two tenants never meet.
-    let scope = caller.tenant.as_ref().map_or("", Name::as_str);
     let key = key.unwrap_or_else(|| Uuid::now_v7().to_string());
-    state.writer().submit(envelope.with_key(scope, &key)).await
+    state.writer().submit(envelope.with_key(&key_scope(caller), &key)).await
 }
 
-/// The event that a receipt names: what the command led to now, or when it first came.
-pub(super) async fn recorded(state: &AppState, receipt: &Receipt) -> Result<Recorded, Problem> {
-    if let Some(recorded) = receipt.recorded() {
-        return Ok(recorded.clone());
+/// Whose keys are told apart from whose: developers' by tenant, everyone else's by who they are. A
+/// name has no control characters, so that the two never meet.
+fn key_scope(caller: &Caller) -> Cow<'_, str> {
+    let tenant = caller.tenant.as_ref().map_or("", Name::as_str);
+    match caller.role {
+        Role::Developer => tenant.into(),
+        Role::TenantAdmin | Role::TenantUser => {
+            format!("{tenant}\u{1f}{}\u{1f}{}", caller.role.as_str(), caller.actor).into()
+        }
     }
-    let (views, sequence) = (state.views().clone(), receipt.sequence);
-    let read = reading(move || views.log().read(sequence)).await?;
-    read.ok_or_else(|| Problem::internal(&format_args!("event {sequence} is not in the log")))
 }
 
 /// `as_of` in a query: RFC 3339, or a sequence.

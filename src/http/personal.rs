@@ -14,6 +14,13 @@ use crate::personal::{GITHUB_USERNAME, NAME, PHONE, VaultError};
 #[derive(Debug, Default)]
 pub(super) struct NewKeys(Mutex<HashMap<Name, u32>>);
 
+impl NewKeys {
+    /// Forgets the key of `user`, which is to be erased.
+    pub(super) async fn take(&self, user: &Name) -> Option<u32> {
+        self.0.lock().await.remove(user)
+    }
+}
+
 /// What a voucher of `user` says of its giver, and the same sealed under the user's key: what the
 /// token says, and where it says nothing, what is on record.
 pub(super) async fn giver(

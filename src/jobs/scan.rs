@@ -3,6 +3,7 @@
 //! their turn in between; a scan that was cut off is taken up by the next.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use projections::strategies::Strategy;
 use schemas::{Command, ExecuteStrategy, NameKind, Schedule, StrategyId, StrategyKind, Timestamp};
@@ -10,7 +11,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{JobError, Jobs};
+use crate::domain::Rejection;
+use crate::writer::SubmitError;
 
+/// About as long as the writer works on a batch.
+const BATCH: Duration = Duration::from_millis(2);
 /// How many users one command looks at: few enough not to hold others up.
 const USERS_AT_ONCE: u32 = 250;
 
@@ -160,16 +165,34 @@ impl Jobs {
         tick: Option<Timestamp>,
         skipped: u32,
     ) -> Result<(), JobError> {
-        let users = self.views.look(|reading| reading.books.names.next_number(NameKind::User));
         let mut users_from = 0;
         loop {
             let page =
                 ExecuteStrategy { strategy, tick, skipped, users_from, users_max: USERS_AT_ONCE };
-            self.issue(Command::ExecuteStrategy(page)).await?;
+            match self.issue(Command::ExecuteStrategy(page)).await {
+                Ok(_) => {}
+                // The writer still works on a batch that it began before the tick.
+                Err(SubmitError::Rejected(Rejection::TickAhead))
+                    if tick.is_some_and(|tick| tick <= self.clock.now()) =>
+                {
+                    tokio::time::sleep(BATCH).await;
+                    continue;
+                }
+                // The clock was set back, or somebody has deleted the strategy.
+                Err(SubmitError::Rejected(Rejection::TickAhead | Rejection::NoSuchStrategy)) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
             users_from = users_from.saturating_add(USERS_AT_ONCE);
-            if users_from >= users {
+            // Read anew: who has become known meanwhile is looked at as well.
+            if users_from >= self.users() {
                 return Ok(());
             }
         }
+    }
+
+    fn users(&self) -> u32 {
+        self.views.look(|reading| reading.books.names.next_number(NameKind::User))
     }
 }

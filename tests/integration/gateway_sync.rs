@@ -55,9 +55,9 @@ async fn grants_and_consumption_show_up_in_whole_units() {
     gateway.is_in_step(&service, json!({"ann": [1000, 60], "bob": [7, 0]})).await;
     consume(&service, "beyond", 1000).await;
     gateway.is_in_step(&service, json!({"ann": [1000, 1060], "bob": [7, 0]})).await;
-    // It pays the overdraft first; of what is left, half a unit is nothing to the gateway.
+    // Half a unit is nothing to the gateway.
     grant_until(&service, json!(100.5), "2099-01-01T00:00:00Z").await;
-    gateway.is_in_step(&service, json!({"ann": [1040, 1000], "bob": [7, 0]})).await;
+    gateway.is_in_step(&service, json!({"ann": [1100, 1060], "bob": [7, 0]})).await;
 
     let status = status(&service).await;
     let head = service.head().await;
@@ -222,10 +222,10 @@ async fn time_takes_from_the_gateway_what_it_takes_from_the_ledger() {
     gateway.is_in_step(&service, json!({"ann": [80, 50]})).await;
     // A lot that is used up expires without an event.
     let head = service.head().await;
-    service.advance_clock_to("2025-03-02T00:00:00Z").await;
+    service.advance_clock_to("2025-03-02T00:00:01Z").await;
     gateway.comes_to(json!({"ann": [30, 0]})).await;
     assert_eq!(service.head().await, head);
-    service.advance_clock_to("2025-03-03T00:00:00Z").await;
+    service.advance_clock_to("2025-03-03T00:00:01Z").await;
     gateway.comes_to(json!({"ann": [0, 0]})).await;
 }
 

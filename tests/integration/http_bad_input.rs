@@ -1,6 +1,8 @@
 //! Bad input gets a clear error that names the field, and changes nothing: for every route that
 //! writes, everything that can be wrong with a request.
 
+mod recharge_routes;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -83,6 +85,7 @@ fn post(
 fn routes() -> Vec<Route> {
     let mut all = admin_routes();
     all.push(consumption());
+    all.extend(recharge_routes::recharge_routes());
     all
 }
 
@@ -228,6 +231,11 @@ async fn service() -> Service {
     let service = setup.start().await;
     // Something is there already, so that nothing but the request itself can be at fault.
     service.send("/api/v1/consumption", &call("there", 1, 1)).await.expect(201);
+    let body = json!({
+        "name": "there", "type": "periodic", "amount": 1, "periodic_expr": "0 0 1 1 *",
+        "condition": "false()",
+    });
+    service.send("/api/v1/strategies", &body).await.expect(201);
     service
 }
 
@@ -370,6 +378,9 @@ async fn a_body_that_is_not_what_it_must_be_is_refused_as_a_whole() {
         let what = format!("{path} with a byte too many");
         refused(&service, ask(&service, &route, padded(limit + 1)), 413, &what).await;
         for method in [Method::DELETE, Method::PATCH] {
+            if method == Method::DELETE && path == "/api/v1/strategies/1" {
+                continue;
+            }
             let request = service.ask(method.clone(), path).json(body);
             let problem = refused(&service, request, 405, &format!("{method} {path}")).await;
             assert_eq!(problem["code"], "method_not_allowed");

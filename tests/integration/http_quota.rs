@@ -53,7 +53,16 @@ async fn tokens_are_drawn_from_the_lot_that_expires_soonest_and_then_from_the_ol
     let last = grant(&service, &json!(100), "2025-05-01T00:00:00Z").await;
     let first = grant(&service, &json!(50), "2025-04-01T02:00:00+02:00").await;
     let second = grant(&service, &json!(30), "2025-04-01T00:00:00Z").await;
-    assert_eq!(balance(&service).await, "180 0 180 0 [50 30 100]");
+    // What expires at the same moment is told together, with the lots it lies in.
+    assert_eq!(balance(&service).await, "180 0 180 0 [80 100]");
+    let quota = service.read("/api/v1/quota?user_id=ann").await.json();
+    assert_eq!(
+        quota["quota_list"],
+        json!([
+            {"amount": 80, "expiry_date": "2025-04-01T00:00:00Z", "lots": [first, second]},
+            {"amount": 100, "expiry_date": "2025-05-01T00:00:00Z", "lots": [last]},
+        ])
+    );
 
     let answer = service.send(CONSUMPTION, &call("one", 40, 20)).await.expect(201);
     assert_eq!(answer.number("quotaDrawn"), "60");

@@ -1,6 +1,8 @@
 //! Commands at random: over so few tenants, users, models, request ids and keys that most of them
 //! meet another one, and with so few contents that many of them are repeats.
 
+mod quota;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
@@ -10,12 +12,17 @@ use schemas::{
     SetDrawRule, Timestamp, TokenClass, TopUpWallet, UnratedUsage, Usage,
 };
 
+pub(crate) use quota::{Known, QuotaAction};
+
 const TENANTS: [&str; 2] = ["acme", "globex"];
 const USERS: [&str; 3] = ["ann", "bob", "cem"];
 /// The first has a built-in price, the others get one when a book names them.
 const MODELS: [&str; 3] = ["gpt-4", "local-llm", "new-model"];
 /// Runs use the first three.
 const REQUESTS: [&str; 4] = ["550e8400-e29b-41d4-a716-446655440000", "chatcmpl-1", "2", "last"];
+
+/// When quota expires, in hours from the beginning.
+const LOT_HOURS: [i64; 5] = [-1, 2, 6, 30, 200];
 
 /// How long halves wait for each other in these tests.
 pub(crate) const PAIRING_TIMEOUT_SECONDS: i64 = 3_600;
@@ -59,6 +66,7 @@ pub(crate) enum Action {
     Rate { most: usize, twice: bool },
     RegisterTenant { tenant: usize },
     RegisterUser { user: usize, tenant: usize },
+    Quota { action: QuotaAction, key: Option<u8> },
 }
 
 /// What happens in one run.
@@ -71,6 +79,15 @@ pub(crate) struct Script {
 /// A run of at most `actions_max` actions.
 pub(crate) fn script(actions_max: usize) -> impl Strategy<Value = Script> {
     (pool(), vec(action(), 1..=actions_max)).prop_map(|(pool, actions)| Script { pool, actions })
+}
+
+/// A run of at most `actions_max` actions, most of which move quota, in a short time.
+pub(crate) fn quota_script(actions_max: usize) -> impl Strategy<Value = Script> {
+    let moves = || quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key });
+    let soon = (0..240_i64).prop_map(|minutes| Action::Advance { seconds: minutes * 60 });
+    let known = (0..USERS.len()).prop_map(|user| Action::RegisterUser { user, tenant: 0 });
+    let actions = prop_oneof![14 => moves(), 4 => give(), 2 => soon, 1 => known, 3 => action()];
+    (pool(), vec(actions, 1..=actions_max)).prop_map(|(pool, actions)| Script { pool, actions })
 }
 
 /// The contents of a run.
@@ -125,12 +142,13 @@ pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         12 => call,
         4 => lasting,
-        4 => give(),
+        6 => give(),
         3 => money(),
         2 => rule(),
         2 => prices(),
         4 => jobs,
         1 => registrations,
+        16 => quota::quota_action().prop_map(|(action, key)| Action::Quota { action, key }),
     ]
 }
 
@@ -144,7 +162,8 @@ fn give() -> impl Strategy<Value = Action> {
         1 => Just(i64::MAX / 2),
         10 => (1..4_i64).prop_map(|hundreds| hundreds * 100_000_000),
     ];
-    (0..USERS.len(), amount, -1..12_i64, key()).prop_map(|(user, amount, expires_hours, key)| {
+    let expiry = prop::sample::select(&LOT_HOURS[..]);
+    (0..USERS.len(), amount, expiry, key()).prop_map(|(user, amount, expires_hours, key)| {
         Action::Give { user, amount, expires_hours, key }
     })
 }
@@ -279,14 +298,18 @@ impl Content {
 }
 
 impl Action {
-    /// The command; `None` when it is a move of the clock. `unrated` gives the backlog that a rating
-    /// is asked for.
+    /// The command; `None` when it is a move of the clock, or speaks of what is not there. `unrated`
+    /// gives the backlog that a rating is asked for, `known` what it can speak of.
     pub(crate) fn envelope(
         &self,
         pool: &[Content],
         unrated: impl FnOnce(usize) -> Vec<UnratedUsage>,
+        known: &Known<'_>,
     ) -> Option<Envelope> {
-        let command = self.command(pool, unrated)?;
+        let command = match self {
+            Self::Quota { action, .. } => action.command(known)?,
+            other => other.command(pool, unrated)?,
+        };
         let envelope = Envelope::new(name("tester"), command);
         Some(match self.key() {
             Some(key) => envelope.with_key("test", &key.to_string()),
@@ -305,7 +328,8 @@ impl Action {
             | Self::TopUp { key, .. }
             | Self::Adjust { key, .. }
             | Self::Rule { key, .. }
-            | Self::Prices { key, .. } => *key,
+            | Self::Prices { key, .. }
+            | Self::Quota { key, .. } => *key,
             _ => None,
         }
     }
@@ -316,7 +340,7 @@ impl Action {
         unrated: impl FnOnce(usize) -> Vec<UnratedUsage>,
     ) -> Option<Command> {
         Some(match self {
-            Self::Advance { .. } => return None,
+            Self::Advance { .. } | Self::Quota { .. } => return None,
             Self::Call { form, tenant, request, content } => {
                 let content = pool.get(content % pool.len()).expect("within the pool");
                 content.command(*form, *tenant, *request)
@@ -325,7 +349,7 @@ impl Action {
                 Command::RechargeQuota(RechargeQuota {
                     user: pick(&USERS, *user),
                     amount: Credits::from_units(*amount),
-                    expires_at: Some(START.plus_seconds(expires_hours * 3_600)),
+                    expires_at: START.plus_seconds(expires_hours * 3_600),
                     source: LotSource::Grant,
                     reason: long_text("monthly"),
                 })

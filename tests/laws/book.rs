@@ -2,21 +2,33 @@
 //! every command.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use projections::Projections;
 use projections::books::{Deciding, Reading};
 use projections::quota::{Account, Lot};
 use schemas::{
-    CommandHeader, Consumption, Draw, Envelope, Event, Recorded, Sequence, Timestamp, UnratedUsage,
+    CommandHeader, Consumption, Draw, Envelope, Event, Recorded, Sequence, SigningKeys, Timestamp,
+    UnratedUsage,
 };
 use tallybook::domain::{Decision, Rules, State, decide};
 
-use crate::actions::{Action, Content, PAIRING_TIMEOUT_SECONDS, START, Script};
+use crate::actions::{Action, Content, Known, PAIRING_TIMEOUT_SECONDS, START, Script};
 use crate::model::{Model, Verdict, is_over};
 
 /// The rules of the book.
 pub(crate) fn rules() -> Rules {
-    Rules { pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS, ..Rules::default() }
+    Rules {
+        pairing_timeout_seconds: PAIRING_TIMEOUT_SECONDS,
+        signing_keys: Some(Arc::new(signing_keys())),
+        ..Rules::default()
+    }
+}
+
+/// What signs the vouchers of the book.
+pub(crate) fn signing_keys() -> SigningKeys {
+    let key = b"thirty-two bytes sign the vouchers of the laws".to_vec();
+    SigningKeys::new(vec![key]).expect("a long key")
 }
 
 /// A command as it went into the log.
@@ -64,7 +76,9 @@ impl Book {
             self.now = self.now.plus_seconds(*seconds);
         }
         let backlog = |most| unrated_usage(&self.events, &self.reading, most);
-        if let Some(envelope) = action.envelope(pool, backlog) {
+        let (events, books) = (&self.events, &self.reading.books);
+        let known = Known { events, books, now: self.now };
+        if let Some(envelope) = action.envelope(pool, backlog, &known) {
             self.submit(&envelope);
         }
     }
@@ -118,6 +132,7 @@ impl Book {
                 (consumption.context.user, &consumption.draw)
             }
             Event::ConsumptionRated(rated) => (rated.context.user, &rated.draw),
+            Event::QuotaDrawn(drawn) => (Some(drawn.user), &drawn.draw),
             _ => return,
         };
         let nobody = Account::default();
@@ -156,6 +171,7 @@ pub(crate) fn assert_lawful(deciding: &Deciding, reading: &Reading) {
     for books in [&deciding.books, &reading.books] {
         assert_eq!(books.ledger.violations(), []);
         assert_eq!(books.ledger.trial_balance(), (0, 0));
+        assert_eq!(books.ledger.in_vouchers(), books.vouchers.reserved());
         for (user, account) in books.quota.accounts() {
             let held: i64 = account.lots().iter().map(|lot| lot.remaining.units()).sum();
             assert!(account.lots().iter().all(|lot| !lot.remaining.is_negative()), "{user:?}");

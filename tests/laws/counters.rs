@@ -95,7 +95,7 @@ impl Book {
         self.submit(Command::RechargeQuota(RechargeQuota {
             user: user_name(user),
             amount: Credits::from_units(amount),
-            expires_at: Some(self.now.plus_seconds(expires_hours * 3_600)),
+            expires_at: self.now.plus_seconds(expires_hours * 3_600),
             source: LotSource::Grant,
             reason: String::new(),
         }))

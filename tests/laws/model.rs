@@ -2,14 +2,18 @@
 //! few maps by name and loops over everything. It shares the commands and the rating of one usage by
 //! one sheet with the code under test, and nothing else.
 
+mod strategies;
+mod transfers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use projections::books::{Deciding, Reading};
 use projections::usage::Totals;
 use schemas::{
-    CallNames, Command, ConsumptionReport, Credits, Day, DrawRule, Envelope, Money, PriceSheet,
-    PublishPrices, RechargeQuota, RequestReport, ResponseReport, Sequence, ServiceTier,
-    SetDrawRule, TenantId, Timestamp, UnratedUsage, Usage, UserId, builtin_sheets, rate,
+    CallNames, Command, ConsumptionReport, Credits, Day, DrawRule, Envelope, ExpiryRule, Money,
+    PriceSheet, PublishPrices, RechargeQuota, RequestReport, ResponseReport, Sequence, ServiceTier,
+    SetDrawRule, TenantId, Timestamp, Tz, UnratedUsage, Usage, UserId, VoucherId, builtin_sheets,
+    rate,
 };
 
 use crate::actions::PAIRING_TIMEOUT_SECONDS;
@@ -29,6 +33,11 @@ struct Lot {
     at: Sequence,
     granted: i128,
     left: i128,
+}
+
+/// Until when quota lasts that is given without a date.
+fn lasts_until(now: Timestamp) -> Timestamp {
+    ExpiryRule::NextMonthEnd.expiry(now, Tz::UTC)
 }
 
 /// Expired: the second after the one it names has begun.
@@ -79,6 +88,12 @@ pub(crate) struct Model {
     prices: Vec<(String, Timestamp, PriceSheet)>,
     calls: BTreeMap<CallKey, Call>,
     conflicts: Vec<Command>,
+    vouchers: BTreeMap<VoucherId, transfers::Voucher>,
+    /// The time in the code of each giver's last voucher.
+    timestamps: HashMap<String, i64>,
+    strategies: Vec<strategies::Strategy>,
+    runs: BTreeMap<(u32, String), strategies::Run>,
+    registered: BTreeSet<String>,
 }
 
 /// A million million dollars: what no balance and no accrual exceeds.
@@ -115,8 +130,18 @@ impl Model {
             Command::RegisterTenant(_) => Verdict::Recorded,
             Command::RegisterUser(registration) => {
                 self.introduce(registration.user.as_str());
+                self.registered.insert(registration.user.to_string());
                 Verdict::Recorded
             }
+            Command::IssueVoucher(command) => self.issue(command, now),
+            Command::RedeemVoucher(command) => self.redeem(command, now, at),
+            Command::CancelVoucher { voucher, giver } => self.cancel(*voucher, giver, now, at),
+            Command::LapseVouchers { vouchers_max } => self.lapse(*vouchers_max, now, at),
+            Command::MoveCounter(command) => self.count(command, now, at),
+            Command::CreateStrategy(draft) => self.create(draft, now),
+            Command::UpdateStrategy(update) => self.update(update, now),
+            Command::DeleteStrategy { strategy } => self.delete(*strategy),
+            Command::ExecuteStrategy(command) => self.execute(command, now, at),
             other => unreachable!("no action issues {other:?}"),
         }
     }
@@ -289,7 +314,8 @@ impl Model {
 
     /// What the bill's rule takes, soonest expiry first; `None` beyond the range.
     fn draw(&mut self, tenant: &str, bill: &Bill, now: Timestamp) -> Option<()> {
-        let Some(account) = bill.user.as_ref().and_then(|user| self.accounts.get_mut(user)) else {
+        let account = bill.user.as_ref().and_then(|user| self.accounts.get_mut(user));
+        let Some(account) = account.filter(|account| account.given) else {
             return Some(());
         };
         let place = bill.rule.checked_sub(1);
@@ -298,50 +324,30 @@ impl Model {
         let weight = rule
             .and_then(|rule| rule.weights.iter().rfind(|(name, _)| is_its(name.as_str())))
             .map_or(1_000_000, |(_, weight)| i128::from(weight.units()));
-        let mut credits = match rule.map_or(DrawRule::PerToken, |rule| rule.rule) {
+        let credits = match rule.map_or(DrawRule::PerToken, |rule| rule.rule) {
             DrawRule::PerToken => weight * i128::from(bill.usage.total),
             DrawRule::PerRequest => weight,
             DrawRule::PerCost => bill.cost.unwrap_or(0) / 1_000_000_000_000 * weight / 1_000_000,
             DrawRule::None => 0,
         };
-        let live: i128 = account
-            .lots
-            .iter()
-            .filter(|lot| !is_over(lot.expires_at, now))
-            .map(|lot| lot.left)
-            .sum();
+        let live = account.available(now) + account.overdraft;
         let beyond = account.overdraft + (credits - live).max(0);
         if credits > i128::from(i64::MAX) || beyond > i128::from(i64::MAX) {
             return None;
         }
-        account.lots.sort_unstable();
-        for lot in account.lots.iter_mut().filter(|lot| !is_over(lot.expires_at, now)) {
-            let part = credits.min(lot.left);
-            lot.left -= part;
-            credits -= part;
-        }
-        account.overdraft += credits;
+        account.draw(credits, now);
         Some(())
     }
 
     fn recharge(&mut self, recharge: &RechargeQuota, at: Sequence, now: Timestamp) -> Verdict {
         let amount = i128::from(recharge.amount.units());
-        let account = self.accounts.entry(recharge.user.to_string()).or_default();
-        let held: i128 = account.lots.iter().map(|lot| lot.left).sum();
-        let live = account.lots.iter().filter(|lot| !is_over(lot.expires_at, now));
-        let given: i128 = live.map(|lot| lot.granted).sum();
-        if amount <= 0 || held.max(given) + amount > i128::from(i64::MAX) {
-            if !account.given {
-                self.accounts.remove(recharge.user.as_str());
-            }
+        let user = recharge.user.to_string();
+        let none = Account::default();
+        let account = self.accounts.get(&user).unwrap_or(&none);
+        if amount <= 0 || !account.has_room(amount, now) {
             return Verdict::Rejected;
         }
-        let expires_at = recharge.expires_at.expect("actions say when");
-        let is_worth = !is_over(expires_at, now);
-        let paid = if is_worth { account.overdraft.min(amount) } else { 0 };
-        account.overdraft -= paid;
-        account.given = true;
-        account.lots.push(Lot { expires_at, at, granted: amount, left: amount - paid });
+        self.accounts.entry(user).or_default().give(amount, recharge.expires_at, at, now);
         self.introduce(recharge.user.as_str());
         Verdict::Recorded
     }
@@ -480,6 +486,10 @@ impl Model {
             }
             let unrated = self.bills().filter(|(_, bill)| bill.cost.is_none()).count();
             assert_eq!(books.unrated.len(), unrated, "unrated");
+        }
+        for books in [&deciding.books, &reading.books] {
+            self.assert_vouchers_agree(books);
+            self.assert_strategies_agree(books);
         }
         let waiting = self.calls.values().filter(|call| call.waits.is_some());
         assert_eq!(deciding.calls.all_waiting().count(), waiting.clone().count(), "waiting");

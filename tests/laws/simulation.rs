@@ -23,7 +23,7 @@ use schemas::{Command, CommandKey, Envelope, Event, Fingerprint, Recorded, Seque
 use tallybook::clock::Clock;
 use tallybook::writer::{Outcome, Receipt, Started, SubmitError, Writer, WriterOptions};
 
-use crate::actions::{Action, Content, START, action, pool};
+use crate::actions::{Action, Content, Known, START, action, pool};
 use crate::book::{assert_lawful, rules, unrated_usage};
 use crate::disk::{Disk, Fault};
 use crate::model::{Model, Verdict};
@@ -346,7 +346,11 @@ impl Client<'_> {
                 if let Action::Advance { seconds } = action {
                     let _moved = self.clock.advance_to(self.clock.now().plus_seconds(*seconds));
                 }
-                let envelope = action.envelope(self.pool, |most| self.backlog(most));
+                let backlog = |most| self.backlog(most);
+                let events = self.events();
+                let books = self.reading.read().books.clone();
+                let known = Known { events: &events, books: &books, now: self.clock.now() };
+                let envelope = action.envelope(self.pool, backlog, &known);
                 let Some(mut envelope) = envelope.map(told_apart) else { continue };
                 if !action.is_recognised_again() {
                     let key = format!("{}/{}/{place}", self.name, self.told.len());
@@ -362,8 +366,11 @@ impl Client<'_> {
     }
 
     fn backlog(&self, most: usize) -> Vec<schemas::UnratedUsage> {
-        let events = self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log");
-        unrated_usage(&events, &self.reading.read(), most)
+        unrated_usage(&self.events(), &self.reading.read(), most)
+    }
+
+    fn events(&self) -> Vec<Recorded> {
+        self.reader.page(Sequence::new(1), u64::from(u32::MAX)).expect("a sound log")
     }
 
     fn submit(&mut self, way: Way, envelopes: Vec<Envelope>) {
@@ -393,6 +400,10 @@ impl Client<'_> {
                     Command::BookExpiredQuota { .. }
                         | Command::TimeOutPairings { .. }
                         | Command::RateUsage(_)
+                        | Command::LapseVouchers { .. }
+                        | Command::ExecuteStrategy(_)
+                        | Command::UpdateStrategy(_)
+                        | Command::MoveCounter(_)
                 );
                 assert!(by_job, "{envelope:?}");
                 return;

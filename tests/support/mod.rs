@@ -5,7 +5,9 @@ pub mod broker;
 pub mod calls;
 pub mod gateway;
 pub mod http;
+pub mod people;
 pub mod producer;
+pub mod recharges;
 pub mod service;
 
 use std::process::Command;

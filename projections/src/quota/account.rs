@@ -21,12 +21,22 @@ pub struct Lot {
 }
 
 impl Lot {
+    /// Whether `new` is added to this lot: strategies give often, and what they give with one expiry
+    /// and label is one lot.
+    fn takes_in(&self, new: &Self) -> bool {
+        matches!((self.source, new.source), (LotSource::Strategy, LotSource::Strategy))
+            && self.expires_at == new.expires_at
+            && self.model == new.model
+    }
+
     /// What was drawn from it.
     #[must_use]
     pub fn drawn(&self) -> Credits {
         self.granted.checked_sub(self.remaining).unwrap_or_default()
     }
 }
+
+const CREDITS_MAX: Credits = Credits::from_units(i64::MAX);
 
 /// The most lots that one event moves.
 pub const LOTS_A_DRAW_MAX: usize = 256;
@@ -80,7 +90,7 @@ impl Account {
     /// What was drawn of [`Self::total_at`], and beyond.
     #[must_use]
     pub fn used_at(&self, now: Timestamp) -> Credits {
-        self.total_at(now).checked_sub(self.available_at(now)).unwrap_or_default()
+        self.total_at(now).checked_sub(self.available_at(now)).unwrap_or(CREDITS_MAX)
     }
 
     /// What can be drawn at `now`; minus the overdraft when there is one.
@@ -139,6 +149,11 @@ impl Account {
         self.given = true;
         self.overdraft = self.overdraft.checked_sub(overdraft_paid)?;
         self.remaining = self.remaining.checked_add(lot.remaining)?;
+        if let Some(present) = self.lots.iter_mut().find(|present| present.takes_in(&lot)) {
+            present.granted = present.granted.checked_add(lot.granted)?;
+            present.remaining = present.remaining.checked_add(lot.remaining)?;
+            return (!self.overdraft.is_negative() && !lot.remaining.is_negative()).then_some(());
+        }
         let order = |lot: &Lot| (lot.expires_at, lot.id);
         let place = self.lots.partition_point(|present| order(present) < order(&lot));
         self.lots.insert(place, lot);
@@ -238,5 +253,5 @@ pub fn take(
 
 /// Never beyond the range: no decision lets an account be given more.
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(Credits::from_units(i64::MAX))
+    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(CREDITS_MAX)
 }

@@ -83,8 +83,9 @@ pub struct StrategyDeleted {
     pub strategy: StrategyId,
 }
 
-/// See [`Event::StrategyExecuted`](crate::Event::StrategyExecuted). The lot's name is this event's
-/// sequence.
+/// See [`Event::StrategyExecuted`](crate::Event::StrategyExecuted). It is a lot named by this
+/// event's sequence, or a part of the lot that a strategy gave the user before with the same expiry and
+/// label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct StrategyExecuted {
     /// The strategy.

@@ -1,7 +1,7 @@
 //! `POST /api/v1/admin/quota/grants`: gives a user quota.
 
 use axum::extract::State;
-use schemas::{Command, Credits, Event, LotSource, Name, RechargeQuota, Sequence, Timestamp};
+use schemas::{Command, Credits, LotSource, Name, RechargeQuota, Sequence, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,7 +10,7 @@ use crate::http::{
     AppState,
     auth::Caller,
     body,
-    ledger::{IdempotencyKey, Reply, recorded, submit},
+    ledger::{IdempotencyKey, Reply, submit},
     problem::Problem,
 };
 
@@ -28,9 +28,9 @@ struct Grant {
     /// How much, above zero, with at most 6 decimals.
     #[schema(value_type = f64)]
     amount: Credits,
-    /// The moment after which it is worth nothing; by the configured rule when left out.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expiry_date: Option<Timestamp>,
+    /// The moment after which it is worth nothing.
+    #[schema(value_type = String, format = DateTime)]
+    expiry_date: Timestamp,
     /// Why, in words.
     #[serde(default)]
     reason: String,
@@ -74,9 +74,6 @@ async fn grant(
     });
     let receipt = submit(&state, &caller, key, command).await?;
     let sequence = receipt.sequence;
-    let Event::QuotaRecharged(recharged) = recorded(&state, &receipt).await?.event else {
-        return Err(Problem::internal(&format_args!("event {sequence} is no recharge")));
-    };
-    let (user_id, expiry_date) = (user_id.as_str().to_owned(), recharged.expires_at);
+    let user_id = user_id.as_str().to_owned();
     Ok(Reply::written(&receipt, Granted { user_id, amount, expiry_date, reason, sequence }))
 }

@@ -34,7 +34,7 @@ pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
 
 /// What is known of a user.
 #[derive(Debug, Serialize, ToSchema)]
-struct User {
+struct UserView {
     /// Its id.
     user_id: String,
     /// What people call the user.
@@ -65,7 +65,7 @@ struct User {
     updated_at: Option<Timestamp>,
 }
 
-impl User {
+impl UserView {
     fn new(vault: &Vault, user_id: String, profile: &Profile) -> Self {
         let Profile {
             created_at,
@@ -152,7 +152,7 @@ struct List {
     /// How many are known.
     total: u32,
     /// A page of them, in the order in which they became known.
-    users: Vec<User>,
+    users: Vec<UserView>,
 }
 
 /// Everyone that the book has ever heard of, described or not.
@@ -180,24 +180,24 @@ async fn list(
         (total, page.collect::<Vec<_>>())
     });
     let vault = state.vault();
-    let users = profiles.into_iter().map(|(name, profile)| User::new(vault, name, &profile));
+    let users = profiles.into_iter().map(|(name, profile)| UserView::new(vault, name, &profile));
     Ok(Reply::read(sequence, List { total, users: users.collect() }))
 }
 
 /// What is known of a user.
 #[utoipa::path(get, path = "/api/v1/admin/users/{user}", tag = "admin",
     params(("user" = String, Path, description = "Its id")),
-    responses((status = 200, body = User)))]
+    responses((status = 200, body = UserView)))]
 async fn get(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
     Path(name): Path<Name>,
-) -> Result<Reply<User>, Problem> {
+) -> Result<Reply<UserView>, Problem> {
     caller.require_developer()?;
     let (sequence, profile) = state.views().look_now(|reading| profile_of(reading, &name));
     let profile = profile.ok_or(Rejection::NoSuchUser)?;
-    Ok(Reply::read(sequence, User::new(state.vault(), name.as_str().to_owned(), &profile)))
+    Ok(Reply::read(sequence, UserView::new(state.vault(), name.as_str().to_owned(), &profile)))
 }
 
 /// Describes a user: what is left out stays as it is, what is `null` is cleared.
@@ -205,14 +205,14 @@ async fn get(
 /// `name`, `email`, `phone` and `github_username` are encrypted before they go into the log.
 #[utoipa::path(put, path = "/api/v1/admin/users/{user}", tag = "admin",
     params(("user" = String, Path, description = "Its id")), request_body = Description,
-    responses((status = 201, body = User), (status = 200, body = User)))]
+    responses((status = 201, body = UserView), (status = 200, body = UserView)))]
 async fn describe(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
     Path(name): Path<Name>,
     body::Json(description): body::Json<Description>,
-) -> Result<Reply<User>, Problem> {
+) -> Result<Reply<UserView>, Problem> {
     caller.require_developer()?;
     description.check()?;
     alone(state.clone(), async move {
@@ -224,7 +224,7 @@ async fn describe(
         let command = Command::DescribeUser(Box::new(command));
         let receipt = submit(&state, &caller, key, command).await?;
         let profile = state.views().look(|reading| profile_of(reading, &name)).unwrap_or_default();
-        let user = User::new(state.vault(), name.as_str().to_owned(), &profile);
+        let user = UserView::new(state.vault(), name.as_str().to_owned(), &profile);
         let is_new = before.created_at.is_none() && receipt.outcome == Outcome::Recorded;
         let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
         Ok(Reply::written(&receipt, user).with_status(status))
@@ -251,7 +251,6 @@ struct Erasure {
 async fn erase(
     State(state): State<AppState>,
     caller: Caller,
-    key: IdempotencyKey,
     Path(name): Path<Name>,
 ) -> Result<Reply<Erasure>, Problem> {
     caller.require_developer()?;
@@ -259,13 +258,18 @@ async fn erase(
         let profile = state.views().look(|reading| profile_of(reading, &name));
         let profile = profile.ok_or(Rejection::NoSuchUser)?;
         let user_id = name.as_str().to_owned();
-        let erased = User::new(state.vault(), user_id.clone(), &profile).present();
+        let erased = UserView::new(state.vault(), user_id.clone(), &profile).present();
         // The keys first: were it the other way round, what is cut off in between would leave keys
         // that nobody knows of any more.
         let vault = state.vault().clone();
-        let keys = profile.keys.len();
-        in_vault(move || profile.keys.iter().try_for_each(|key| vault.erase(*key))).await?;
-        let receipt = submit(&state, &caller, key, Command::EraseUser { user: name }).await?;
+        let mut destroyed = profile.keys;
+        // With a key of which the log does not know yet.
+        let new_key = state.new_keys().take(&name).await;
+        destroyed.extend(new_key.filter(|key| !destroyed.contains(key)));
+        let keys = destroyed.len();
+        in_vault(move || destroyed.iter().try_for_each(|key| vault.erase(*key))).await?;
+        let command = Command::EraseUser { user: name };
+        let receipt = submit(&state, &caller, IdempotencyKey::NONE, command).await?;
         let reply = Reply::written(&receipt, Erasure { user_id, erased, keys });
         Ok(reply.with_status(StatusCode::OK))
     })

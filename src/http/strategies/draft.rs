@@ -85,6 +85,7 @@ pub(super) struct Amendment {
     /// What its lots are labelled with; `null` or empty: nothing any more.
     #[serde(default, deserialize_with = "given_label")]
     #[schema(value_type = Option<String>)]
+    #[expect(clippy::option_option, reason = "changed or not, labelled or not")]
     model: Option<Option<Name>>,
     /// When a periodic strategy gives.
     #[serde(default, deserialize_with = "given")]

@@ -10,6 +10,7 @@ use schemas::Envelope;
 use tallybook::clock::Clock;
 use tallybook::config::Config;
 use tallybook::domain::Rules;
+use tallybook::views::Views;
 use tallybook::writer::{Outcome, Writer, WriterOptions};
 
 use super::company;
@@ -21,6 +22,8 @@ pub(crate) struct Book {
     pub(crate) writer: Writer,
     /// Reads the log.
     pub(crate) reader: LogReader,
+    /// What readers read.
+    pub(crate) views: Views,
     ended: JoinHandle<()>,
 }
 
@@ -50,13 +53,14 @@ impl Book {
             Clock::system(),
             options,
         )?;
-        Ok(Self { writer: started.writer, reader, ended: started.ended })
+        let views = Views::new(started.reading, reader.clone(), started.head);
+        Ok(Self { writer: started.writer, reader, views, ended: started.ended })
     }
 
     /// Ends it, after a last checkpoint.
     pub(crate) fn close(self) -> anyhow::Result<()> {
-        let Self { writer, reader, ended } = self;
-        drop((writer, reader));
+        let Self { writer, reader, views, ended } = self;
+        drop((writer, reader, views));
         ended.join().map_err(|_| anyhow!("the writer has panicked"))
     }
 

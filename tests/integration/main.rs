@@ -23,6 +23,7 @@ mod http_consumption;
 mod http_events;
 mod http_expiry;
 mod http_gateway_api;
+mod http_gateway_input;
 mod http_prices;
 mod http_quota;
 mod http_roles;

@@ -187,6 +187,7 @@ fn every_route_is_described() {
 
     let mut document = open().split_for_parts().1;
     document.merge(guarded(true).split_for_parts().1);
+    document.merge(gateway_api::router().split_for_parts().1);
     let described: BTreeSet<String> = document.paths.paths.keys().cloned().collect();
     assert_eq!(routed, described);
 }

@@ -64,7 +64,7 @@ async fn grants_and_consumption_show_up_in_whole_units() {
     assert_eq!((&status["configured"], &status["cursor"]), (&json!(true), &json!(head)));
     assert_eq!((&status["head"], &status["last_error"]), (&json!(head), &Value::Null));
     assert_eq!(status["last_reconciled_at"], NOON);
-    assert_eq!(metric(&service, "gateway_corrections_total").await, Some(6));
+    assert_eq!(metric(&service, "gateway_corrections_total").await, Some(5));
     assert_eq!(metric(&service, "gateway_requests_failed_total").await, None);
     assert_eq!(metric(&service, "gateway_users_out_of_step").await, Some(0));
     assert_eq!(metric(&service, "gateway_lag_events").await, Some(0));

@@ -237,7 +237,7 @@ async fn whatever_many_do_at_once_no_quota_appears_or_disappears() {
     }
     let codes = join_all((0..200).map(|number| act(&service, number))).await;
     let codes: Vec<String> = codes.into_iter().flatten().collect();
-    assert!(codes.len() > 50, "{} vouchers", codes.len());
+    assert!(codes.len() > 20, "{} vouchers", codes.len());
     // Two thirds of them are redeemed, by everybody and several times at once, while new ones come.
     let tried =
         codes.iter().enumerate().filter(|(place, _)| place % 3 > 0).flat_map(|(_, code)| {

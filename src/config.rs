@@ -2,6 +2,7 @@
 //! that reads the environment. Anything wrong is one line that names the key and the reason, and
 //! never a secret.
 
+mod rules;
 mod secret;
 mod sections;
 
@@ -9,14 +10,11 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use config::{File, FileFormat};
 use schemas::{Name, Schedule, SigningKeys};
 use thiserror::Error;
-
-use crate::{domain::Rules, jobs::JobRules};
 
 pub use secret::Secret;
 pub use sections::{
@@ -161,42 +159,6 @@ impl Config {
     pub fn developer_key(&self) -> Option<&Secret> {
         let mut developers = self.auth.api_keys.iter().filter(|key| key.role == Role::Developer);
         developers.find_map(|key| key.key.as_ref())
-    }
-
-    /// The rules that the writer decides by.
-    ///
-    /// # Errors
-    /// Never, once the configuration is checked: a key is long enough and a schedule is one.
-    pub fn rules(&self) -> anyhow::Result<Rules> {
-        let Vouchers { signing_key, signing_keys, accept_foreign } = &self.vouchers;
-        let keys: Vec<Vec<u8>> = signing_key
-            .iter()
-            .chain(signing_keys)
-            .map(|key| key.expose().as_bytes().to_vec())
-            .collect();
-        let signing_keys =
-            if keys.is_empty() { None } else { Some(Arc::new(SigningKeys::new(keys)?)) };
-        Ok(Rules {
-            pairing_timeout_seconds: i64::from(self.intake.pairing_timeout_seconds),
-            expiry: self.quota.expiry,
-            zone: self.quota.time_zone,
-            signing_keys,
-            foreign_vouchers: *accept_foreign,
-        })
-    }
-
-    /// When the jobs run.
-    ///
-    /// # Errors
-    /// As [`Self::rules`].
-    pub fn job_rules(&self) -> anyhow::Result<JobRules> {
-        let zone = self.quota.time_zone;
-        Ok(JobRules {
-            strategy_scan: Schedule::parse(&self.schedule.strategy_scan, zone)?,
-            quota_expiry: Schedule::parse(&self.schedule.quota_expiry, zone)?,
-            zone,
-            catch_up_ticks_max: self.strategies.catch_up_ticks_max,
-        })
     }
 
     /// The first key whose value is of the right kind and yet wrong.

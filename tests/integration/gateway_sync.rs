@@ -121,7 +121,6 @@ async fn a_gateway_that_is_down_fails_or_dawdles_catches_up() {
     gateway.behave(json!({"mode": "slow", "delay_ms": TIMEOUT_MS / 3})).await;
     consume(&service, "slow", 40).await;
     gateway.is_in_step(&service, of_ann(granted, used + 40)).await;
-    assert_eq!(metric(&service, "gateway_requests_failed_total").await, failed);
     // Too slow: nothing is done before the service hangs up.
     gateway.behave(json!({"mode": "slow", "delay_ms": TIMEOUT_MS * 3, "times": 3})).await;
     consume(&service, "too slow", 5).await;

@@ -30,6 +30,18 @@ pub(super) struct Batch {
     pub(super) snapshot: Option<Box<Deciding>>,
 }
 
+/// What is handed in, to be let go of to the last job, however the deciding thread ends: a job that is
+/// just being sent when a bare receiver is dropped stays in the channel, and its sender, who has the
+/// channel open, would wait for ever.
+struct Queue(mpsc::Receiver<Job>);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.blocking_recv().is_some() {}
+    }
+}
+
 /// The deciding thread's own.
 #[derive(Debug)]
 pub(super) struct Decider {
@@ -58,10 +70,11 @@ impl Decider {
 
     /// Until it is told to end, or all senders or the storing thread are gone. A batch stays open for
     /// as long as the one before it is on its way to disk.
-    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>, batches: &Giver<Batch>) {
+    pub(super) fn run(mut self, jobs: mpsc::Receiver<Job>, batches: &Giver<Batch>) {
+        let mut jobs = Queue(jobs);
         let mut taken = Vec::with_capacity(COMMANDS_MAX);
         let mut open = None;
-        while jobs.blocking_recv_many(&mut taken, COMMANDS_MAX) > 0 {
+        while jobs.0.blocking_recv_many(&mut taken, COMMANDS_MAX) > 0 {
             for job in taken.drain(..) {
                 self.decide_job(&mut open, job);
                 let is_full = open.as_ref().is_some_and(|open| open.commands >= COMMANDS_MAX);
@@ -70,7 +83,7 @@ impl Decider {
                 }
             }
             if self.is_ending {
-                jobs.close();
+                jobs.0.close();
             }
             if open.is_some() && batches.is_awaited() && !self.hand_over(&mut open, batches) {
                 return;

@@ -212,6 +212,7 @@ impl Show {
         let aggregates = curl("-s", "/api/v1/consumption/aggregates?period=month&groupBy=model");
         let path = format!("/api/v1/consumption/history?organizationId={tenant}&limit=3");
         let history = curl("-s", &path);
+        let scan = curl("-s -X POST", "/api/v1/admin/jobs/strategy-scan");
         let stream = curl("-sN", "/api/v1/events/stream");
         let mut out = io::stdout().lock();
         write!(
@@ -224,6 +225,7 @@ impl Show {
              # what {user} may still use\n{balance}\n\
              # what each model cost, by month\n{aggregates}\n\
              # the newest calls of {tenant}\n{history}\n\
+             # what the recharge strategies owe, given now instead of with the next hour\n{scan}\n\
              # every event as it happens\n{stream}\n\n\
              Ctrl-C stops it.\n\n",
             plan.events_per_second, plan.seed,

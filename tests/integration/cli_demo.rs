@@ -90,7 +90,7 @@ async fn paste(line: String) -> Vec<u8> {
 
 async fn all_lines_work(introduction: &str) {
     let lines: Vec<&str> = introduction.lines().filter(|line| line.starts_with("curl ")).collect();
-    let [balance, aggregates, history, stream] = lines.try_into().expect("four lines");
+    let [balance, aggregates, history, scan, stream] = lines.try_into().expect("five lines");
     let read = async |line: &str| -> Value {
         let answer = paste(line.to_owned()).await;
         serde_json::from_slice(&answer)
@@ -104,6 +104,8 @@ async fn all_lines_work(introduction: &str) {
     assert_eq!(aggregates["groupBy"], "model");
     let history = read(history).await;
     assert_eq!(history.as_array().map(Vec::len), Some(3), "{history}");
+    let scan = read(scan).await;
+    assert_eq!(scan["executed"], 40, "everyone is welcome, once: {scan}");
     let stream = paste(stream.replacen("curl ", "curl --max-time 3 ", 1)).await;
     let stream = String::from_utf8_lossy(&stream);
     assert!(stream.contains("event: consumption_recorded"), "{stream}");

@@ -175,6 +175,19 @@ fn after_a_failed_write_nothing_is_written() {
 }
 
 #[test]
+fn a_key_that_the_log_knows_is_never_given_to_somebody_else() {
+    let (dir, vault) = filled(2);
+    vault.retire(4).expect("written");
+    vault.retire(1).expect("nothing to do");
+    assert!(vault.holds(1) && !vault.holds(2) && !vault.holds(4));
+    vault.erase(3).expect("as any other that is gone");
+    assert_eq!(vault.new_key().expect("a key"), 5);
+    drop(vault);
+    let vault = Vault::open(dir.path()).expect("whole");
+    assert_eq!([1, 2, 4, 5].map(|key| vault.holds(key)), [true, false, false, true]);
+}
+
+#[test]
 fn keys_are_not_printed() {
     let (dir, vault) = filled(1);
     assert_eq!(format!("{vault:?}"), format!("Vault({})", dir.path().join(FILE).display()));

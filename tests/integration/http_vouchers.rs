@@ -379,6 +379,22 @@ async fn nobody_gives_or_takes_for_another() {
 }
 
 #[tokio::test]
+async fn the_keys_of_two_users_never_meet() {
+    let service = setup().start().await;
+    let out = |receiver: &str| json!({"receiver_id": receiver, "quota_list": [{"amount": 1, "expiry_date": JUNE}]});
+    for user in ["ann", "bob"] {
+        service.give(user, &json!(5), JUNE).await;
+    }
+    let path = "/api/v1/quota/transfer-out";
+    service.post_once("ann", "1", path, &out("bob")).await.expect(200);
+    service.post_once("bob", "1", path, &out("ann")).await.expect(200);
+    let grant = json!({"user_id": "bob", "amount": 1, "expiry_date": JUNE, "reason": "r"});
+    let request = service.ask(Method::POST, "/api/v1/admin/quota/grants");
+    Answer::to(request.header("Idempotency-Key", "1").json(&grant)).await.expect(201);
+    service.post_once("ann", "1", path, &out("cem")).await.expect(422);
+}
+
+#[tokio::test]
 async fn a_code_outlives_the_key_that_signed_it_and_short_keys_stop_the_start() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("tallybook.toml");

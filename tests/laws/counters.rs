@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
     Command, Counter, Credits, Envelope, Event, LotSource, Move, MoveCounter, Name, RechargeQuota,
-    Recorded, Timestamp, UserId,
+    Recorded, RedeemVoucher, Timestamp, TransferItem, UserId, VoucherId,
 };
 use tallybook::domain::{Decision, State, decide};
 
@@ -292,4 +292,27 @@ fn a_refund_waits_until_what_has_expired_makes_room_for_it() {
     book.submit(Command::BookExpiredQuota { by: Timestamp::MAX, lots_max: 1 });
     assert_eq!(book.move_counter(0, Counter::Used, Move::To(Credits::ZERO)), Some(1));
     assert_eq!(book.counters(0), Pair { total: i128::from(i64::MAX), used: 0 });
+}
+
+/// More than half of what an account can hold.
+const HALF: i64 = i64::MAX / 2 + 1;
+
+#[test]
+fn a_voucher_that_no_account_can_hold_is_refused_as_a_whole() {
+    let mut book = Book::new();
+    let item = |hours: i64| TransferItem {
+        amount: Credits::from_units(HALF),
+        expires_at: START.plus_seconds(hours * 3_600),
+        offset_seconds: 0,
+    };
+    let redeem = |items: &[TransferItem]| {
+        Command::RedeemVoucher(Box::new(RedeemVoucher {
+            voucher: VoucherId::of("issued elsewhere"),
+            giver: name("old"),
+            receiver: user_name(0),
+            items: items.to_vec(),
+        }))
+    };
+    assert_eq!(book.submit(redeem(&[item(1), item(2)])), None);
+    assert_eq!(book.submit(redeem(&[item(1)])), Some(5), "three names, the item and the end");
 }

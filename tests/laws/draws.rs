@@ -1,9 +1,9 @@
 //! What is drawn from quota and accrued in money, one law at a time, on the smallest runs that show
 //! it. The figures are compared with the model's by [`Book`] after every command.
 
-use schemas::{DrawRule, ServiceTier, Usage};
+use schemas::{Counter, Credits, DrawRule, Move, ServiceTier, Usage};
 
-use crate::actions::{Action, Content, Form};
+use crate::actions::{Action, Content, Form, QuotaAction};
 use crate::book::{Book, account};
 
 /// 100 tokens by ann, with a model that has no price at first.
@@ -60,6 +60,22 @@ fn an_expired_lot_is_not_drawn_and_the_next_recharge_pays_the_overdraft() {
     let hour = Action::Advance { seconds: 3_601 };
     let run = [give(HUNDRED, 1), hour, call(0), give(3 * HUNDRED, 9)];
     assert_eq!(ann_after(&[CALL], &run), (vec![HUNDRED, 2 * HUNDRED], 0));
+}
+
+#[test]
+fn what_is_taken_back_must_be_something_that_can_be_owed() {
+    let most = 9_000_000_000_000_000_000;
+    let count = |counter, movement| Action::Quota {
+        action: QuotaAction::Count { user: 0, counter, movement },
+        key: None,
+    };
+    let used = count(Counter::Used, Move::By(Credits::from_units(most + 1)));
+    let none = count(Counter::Total, Move::To(Credits::ZERO));
+    let large = [Content { tokens: 750_000_000_000, ..CALL }];
+    let before = ann_after(&large, &[give(most, 9), used.clone(), call(0)]);
+    assert_eq!(before, (vec![0], 1_000_000_000_000_000_001));
+    let after = ann_after(&large, &[give(most, 9), used, call(0), none]);
+    assert_eq!(after, before, "refused as a whole");
 }
 
 #[test]

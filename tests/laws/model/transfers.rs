@@ -182,6 +182,17 @@ impl Model {
         if command.counter == Counter::Total && by > 0 && !account.has_room(by, now) {
             return Verdict::Rejected;
         }
+        // What is taken back after it was used is owed; what is given back is held again.
+        let unused: i128 = account.live(now).map(|lot| lot.left).sum();
+        let held: i128 = account.lots.iter().map(|lot| lot.left).sum();
+        let grown = match (command.counter, by < 0) {
+            (Counter::Total, true) => account.overdraft + (-by - unused).max(0),
+            (Counter::Used, true) => held + (-by - account.overdraft).max(0),
+            (_, false) => 0,
+        };
+        if grown > i128::from(i64::MAX) {
+            return Verdict::Rejected;
+        }
         self.introduce(&user);
         let account = self.accounts.entry(user).or_default();
         match (command.counter, by > 0) {

@@ -61,8 +61,17 @@ const OTHER_VARIABLES: [&str; 4] = ["X_API_KEY", "SERVER_HOST", "SERVER_PORT", "
 /// Our own variables start with this; `__` stands between the parts of a key.
 const PREFIX: &str = "TALLYBOOK__";
 
-/// The key of the list that a variable gives as a whole, as TOML.
+/// The list of API keys.
 const API_KEYS: &str = "auth.api_keys";
+
+/// The lists that a variable gives as a whole, as TOML, and what they must be.
+const LISTS: [(&str, &str); 2] = [
+    (
+        API_KEYS,
+        "must be a list of tables in TOML, like `[{key = \"…\", role = \"…\", name = \"…\"}]`",
+    ),
+    ("vouchers.signing_keys", "must be a list of texts in TOML, like `[\"…\", \"…\"]`"),
+];
 
 impl Config {
     /// Reads file, environment and `flags`.
@@ -89,15 +98,12 @@ impl Config {
             builder = builder.add_source(source);
         }
         for (key, variable) in &variables.keys {
-            builder = if key == API_KEYS {
-                let text = format!("{API_KEYS} = {}", variable.value);
+            builder = if let Some((_, rule)) = LISTS.iter().find(|(list, _)| key == list) {
+                let text = format!("{key} = {}", variable.value);
                 let source = File::from_str(&text, FileFormat::Toml);
-                config::Config::builder().add_source(source.clone()).build().map_err(|_| {
-                    ConfigError::at(
-                        format!("`{key}` ({})", variable.name),
-                        "must be a list of tables in TOML, like `[{key = \"…\", role = \"…\", name = \"…\"}]`",
-                    )
-                })?;
+                let read = config::Config::builder().add_source(source.clone()).build();
+                read.and_then(|read| read.get_array(key))
+                    .map_err(|_| ConfigError::at(format!("`{key}` ({})", variable.name), rule))?;
                 builder.add_source(source)
             } else {
                 builder
@@ -438,8 +444,9 @@ impl Place<'_> {
 fn key_and_reason(error: &config::ConfigError) -> (String, String) {
     use config::ConfigError as E;
     match error {
-        E::Type { key, unexpected, expected, .. } => {
-            (key.clone().unwrap_or_default(), format!("must be {expected}, got {unexpected}"))
+        // What was found instead may be a secret.
+        E::Type { key, expected, .. } => {
+            (key.clone().unwrap_or_default(), format!("must be {expected}"))
         }
         E::At { error, key, .. } => {
             let (inner, reason) = key_and_reason(error);
@@ -451,7 +458,7 @@ fn key_and_reason(error: &config::ConfigError) -> (String, String) {
             let field = text.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`'));
             match field {
                 Some((field, _)) => (field.to_owned(), "there is no such key".to_owned()),
-                None => (String::new(), text),
+                None => (String::new(), without_value(&text)),
             }
         }
     }
@@ -462,6 +469,18 @@ fn join(outer: &str, inner: &str) -> String {
         (_, true) => outer.to_owned(),
         (true, _) => inner.to_owned(),
         _ => format!("{outer}.{inner}"),
+    }
+}
+
+/// An error of a type shows the value, which may be a secret: keeps only what was expected.
+fn without_value(text: &str) -> String {
+    let shows_value = ["invalid type: ", "invalid value: ", "invalid length "];
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if shows_value.iter().any(|start| text.contains(start)) => {
+            let expected = if expected.starts_with("struct ") { "a table" } else { expected };
+            format!("must be {expected}")
+        }
+        _ => text.to_owned(),
     }
 }
 

@@ -173,7 +173,7 @@ pub(super) fn execute(
     let mut events = Vec::new();
     for user in (users_from..until).map(UserId::from_number) {
         match judge(books, id, strategy, &condition, user, tick, now) {
-            Verdict::Gives => events.extend(give(books, rules, id, definition, user, tick, now)),
+            Verdict::Gives => events.push(give(books, rules, id, definition, user, tick, now)),
             Verdict::Unknown
             | Verdict::AlreadyGiven
             | Verdict::CapReached
@@ -376,7 +376,7 @@ impl Facts for UserFacts<'_> {
     }
 }
 
-/// The recharge, or, the first time that it cannot be kept, that it failed.
+/// The recharge, or, when it cannot be kept, that it failed.
 fn give(
     books: &Books,
     rules: &Rules,
@@ -385,17 +385,15 @@ fn give(
     user: UserId,
     tick: Option<Timestamp>,
     now: Timestamp,
-) -> Option<Event> {
+) -> Event {
     let account = books.quota.account(user);
     let amount = definition.amount;
     if let Err(error) = check_room(account, amount, now, "amount") {
-        let known = books.strategies.run(strategy, user).is_some_and(|run| run.failed);
         let reason = error.to_string();
-        let failed = StrategyFailed { strategy, user, tick, reason };
-        return (tick.is_some() || !known).then_some(Event::StrategyFailed(failed));
+        return Event::StrategyFailed(StrategyFailed { strategy, user, tick, reason });
     }
     let expires_at = rules.expiry(now);
-    Some(Event::StrategyExecuted(StrategyExecuted {
+    Event::StrategyExecuted(StrategyExecuted {
         strategy,
         user,
         tick,
@@ -404,5 +402,5 @@ fn give(
         expires_at,
         model: definition.model,
         before: account.held_until(expires_at),
-    }))
+    })
 }

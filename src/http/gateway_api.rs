@@ -7,7 +7,11 @@ use axum::{
     http::{StatusCode, header, request::Parts},
 };
 use schemas::{Command, Counter, Credits, Move, MoveCounter, Name, Sequence};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, DeserializeOwned},
+};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -73,8 +77,16 @@ struct Delta {
     #[schema(value_type = Option<String>)]
     consumer: Option<Name>,
     /// By how much, up or down, with at most 6 decimals.
+    #[serde(deserialize_with = "signed")]
     #[schema(value_type = f64)]
     value: Credits,
+}
+
+/// An amount that may have a plus in front, which forms often turn into a space.
+fn signed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Credits, D::Error> {
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    let text = raw.trim_matches('"').trim_start();
+    Credits::parse(text.strip_prefix('+').unwrap_or(text)).map_err(de::Error::custom)
 }
 
 /// Where a counter stands.

@@ -93,6 +93,18 @@ fn token(role: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_plus_in_front_of_a_delta_is_one_also_where_a_form_makes_a_space_of_it() {
+    let service = service().await;
+    for (value, quota) in [("5", 5), ("%2B5", 10), ("+5", 15), ("-5", 10)] {
+        let request = service.ask(Method::POST, &format!("{QUOTA}/delta"));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(format!("user_id=ann&value={value}"));
+        let answer = Answer::to(request).await.expect(200);
+        assert_eq!(answer.number("new_quota"), quota.to_string(), "{value}");
+    }
+}
+
+#[tokio::test]
 async fn both_names_of_a_user_and_every_kind_of_credentials_mean_the_same() {
     let service = service().await;
     let bearer = |credential: &str| ("authorization", format!("Bearer {credential}"));

@@ -87,8 +87,7 @@ impl Model {
         let page = self.users.iter().take(users_until).skip(from).cloned();
         let getting: Vec<(String, bool)> = page
             .filter(|user| self.is_for(command, &strategy, user, now))
-            .filter_map(|user| Some((self.attempt(command, &strategy, &user, now)?, user)))
-            .map(|(gives, user)| (user, gives))
+            .map(|user| (user.clone(), self.attempt(&strategy, &user, now)))
             .collect();
         // One event for each, and one for the tick; the last of all at `at`.
         let events = getting.len() as u64 + u64::from(is_last);
@@ -138,21 +137,10 @@ impl Model {
     }
 
     /// Whether there is room; nothing when that is known already.
-    fn attempt(
-        &self,
-        command: &ExecuteStrategy,
-        strategy: &Strategy,
-        user: &str,
-        now: Timestamp,
-    ) -> Option<bool> {
+    fn attempt(&self, strategy: &Strategy, user: &str, now: Timestamp) -> bool {
         let none = Account::default();
         let account = self.accounts.get(user).unwrap_or(&none);
-        if account.has_room(i128::from(strategy.draft.amount.units()), now) {
-            return Some(true);
-        }
-        let run = self.runs.get(&(command.strategy.0, user.to_owned()));
-        let is_known = command.tick.is_none() && run.is_some_and(|run| run.failed);
-        (!is_known).then_some(false)
+        account.has_room(i128::from(strategy.draft.amount.units()), now)
     }
 
     /// Panics where the book's strategies are others.

@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 use schemas::{
     Credits, Event, NameId, Recorded, Sequence, Timestamp, TransferItem, UserId, VoucherId,
-    VoucherOutcome,
+    VoucherOutcome, is_expired,
 };
 
 use crate::collections::{Paged, Shard, Sharded};
@@ -34,6 +34,16 @@ pub struct Voucher {
 }
 
 impl Voucher {
+    /// Whether its own time has run out at `now`.
+    #[must_use]
+    pub fn has_lapsed(&self, now: Timestamp) -> bool {
+        self.lapses_at.is_some_and(|lapses_at| is_expired(lapses_at, now))
+    }
+
+    const fn new(giver: UserId, receiver: UserId, issued: Sequence) -> Self {
+        Self { giver, receiver, issued, lapses_at: None, closed: None, items: Vec::new() }
+    }
+
     /// Takes an item in; what was reserved of one in several events adds up.
     fn add(&mut self, number: u32, item: TransferItem) {
         let place = usize::try_from(number).unwrap_or(usize::MAX);
@@ -114,15 +124,9 @@ impl Projection for Vouchers {
                     voucher.add(reserved.number, item);
                     return;
                 }
-                let voucher = Voucher {
-                    giver: reserved.giver,
-                    receiver: reserved.giver,
-                    issued: recorded.sequence,
-                    lapses_at: None,
-                    closed: None,
-                    items: vec![item],
-                };
-                self.by_id.insert(reserved.voucher, voucher);
+                let giver = reserved.giver;
+                let voucher = Voucher::new(giver, giver, recorded.sequence);
+                self.by_id.insert(reserved.voucher, Voucher { items: vec![item], ..voucher });
             }
             Event::VoucherIssued(issued) => {
                 if let Some(voucher) = self.by_id.get_mut(&issued.voucher) {
@@ -146,15 +150,8 @@ impl Projection for Vouchers {
                     voucher.items = Vec::new();
                     return;
                 }
-                let voucher = Voucher {
-                    giver: closed.giver,
-                    receiver: closed.receiver,
-                    issued: recorded.sequence,
-                    lapses_at: None,
-                    closed: end,
-                    items: Vec::new(),
-                };
-                self.by_id.insert(closed.voucher, voucher);
+                let voucher = Voucher::new(closed.giver, closed.receiver, recorded.sequence);
+                self.by_id.insert(closed.voucher, Voucher { closed: end, ..voucher });
             }
             _ => (),
         }

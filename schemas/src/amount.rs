@@ -149,6 +149,12 @@ impl Credits {
     /// Units in one whole credit.
     pub const ONE: Self = Self(1_000_000);
 
+    /// All of them together, held at the ends of the range.
+    #[must_use]
+    pub fn saturating_sum(amounts: impl IntoIterator<Item = Self>) -> Self {
+        Self(amounts.into_iter().fold(0, |sum: i64, amount| sum.saturating_add(amount.0)))
+    }
+
     /// `count` whole credits. `None` beyond the range.
     #[must_use]
     pub fn whole(count: u64) -> Option<Self> {

@@ -26,7 +26,7 @@ use schemas::{
 pub use due::Due;
 pub use rejection::{Blame, Rejection};
 pub use strategies::{Rehearsal, Verdict, judge, rehearse};
-pub use vouchers::{VOUCHER_ITEMS_MAX, voucher_item};
+pub use vouchers::VOUCHER_ITEMS_MAX;
 
 use naming::Naming;
 

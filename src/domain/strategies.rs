@@ -170,10 +170,11 @@ pub(super) fn execute(
     let Ok(condition) = Condition::parse(&definition.condition) else { return Ok(Vec::new()) };
     let users = books.names.next_number(NameKind::User);
     let until = users_from.saturating_add(users_max).min(users);
+    let expires_at = rules.expiry(now);
     let mut events = Vec::new();
     for user in (users_from..until).map(UserId::from_number) {
         match judge(books, id, strategy, &condition, user, tick, now) {
-            Verdict::Gives => events.push(give(books, rules, id, definition, user, tick, now)),
+            Verdict::Gives => events.push(give(books, id, definition, user, tick, expires_at, now)),
             Verdict::Unknown
             | Verdict::AlreadyGiven
             | Verdict::CapReached
@@ -379,11 +380,11 @@ impl Facts for UserFacts<'_> {
 /// The recharge, or, when it cannot be kept, that it failed.
 fn give(
     books: &Books,
-    rules: &Rules,
     strategy: StrategyId,
     definition: &StrategyDefinition,
     user: UserId,
     tick: Option<Timestamp>,
+    expires_at: Timestamp,
     now: Timestamp,
 ) -> Event {
     let account = books.quota.account(user);
@@ -392,7 +393,6 @@ fn give(
         let reason = error.to_string();
         return Event::StrategyFailed(StrategyFailed { strategy, user, tick, reason });
     }
-    let expires_at = rules.expiry(now);
     Event::StrategyExecuted(StrategyExecuted {
         strategy,
         user,

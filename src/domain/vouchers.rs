@@ -9,8 +9,7 @@ use projections::vouchers::Voucher;
 use schemas::{
     Credits, Event, IssueVoucher, ItemOutcome, Name, RedeemVoucher, SigningKeys, Timestamp,
     TransferItem, UserId, VOUCHER_BYTES_MAX, VoucherClosed, VoucherId, VoucherIssued, VoucherItem,
-    VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, ZonedTimestamp,
-    is_expired,
+    VoucherItemReserved, VoucherItemSettled, VoucherOutcome, VoucherPayload, is_expired,
 };
 
 use super::Rules;
@@ -55,7 +54,7 @@ pub(super) fn issue(
                 voucher,
                 number,
                 giver,
-                amount: sum(lots.iter().map(|part| part.amount)),
+                amount: Credits::saturating_sum(lots.iter().map(|part| part.amount)),
                 expires_at: item.expires_at,
                 offset_seconds: item.offset_seconds,
                 lots: lots.to_vec(),
@@ -93,7 +92,7 @@ fn sign(
         giver_phone: identity.phone.clone(),
         giver_github: identity.github.clone(),
         receiver_id: order.receiver.as_str().to_owned(),
-        items: order.items.iter().map(voucher_item).collect(),
+        items: order.items.iter().copied().map(VoucherItem::from).collect(),
         timestamp: now.micros().div_euclid(1_000_000),
     };
     payload.timestamp =
@@ -114,17 +113,6 @@ fn sign(
     }
 }
 
-/// An item as a code carries it.
-///
-/// # Panics
-/// Never: the offset was read together with the moment.
-#[must_use]
-pub fn voucher_item(item: &TransferItem) -> VoucherItem {
-    let expires_at = ZonedTimestamp::new(item.expires_at, item.offset_seconds);
-    let expires_at = expires_at.expect("invariant: it was read as one");
-    VoucherItem { amount: item.amount, expires_at }
-}
-
 /// All items together, and the lots that each is taken from.
 fn take_items(
     account: &Account,
@@ -134,6 +122,7 @@ fn take_items(
     let mut seen = HashSet::new();
     let mut total = Credits::ZERO;
     let mut taken = Vec::with_capacity(items.len());
+    let available = account.available_at(now);
     for (place, item) in items.iter().enumerate() {
         let expiry = item.expires_at;
         if !item.amount.is_positive() {
@@ -159,8 +148,8 @@ fn take_items(
         // What is owed is not given away.
         let before = total;
         total = total.checked_add(item.amount).ok_or_else(|| insufficient(held))?;
-        if total > account.available_at(now) {
-            let free = account.available_at(now).checked_sub(before).unwrap_or_default();
+        if total > available {
+            let free = available.checked_sub(before).unwrap_or_default();
             return Err(insufficient(free.max(Credits::ZERO)));
         }
         taken.push(parts);
@@ -228,7 +217,7 @@ pub(super) fn lapse(
     let mut givers = HashSet::new();
     vouchers
         .filter_map(|voucher| Some((voucher, books.vouchers.find(voucher)?)))
-        .filter(|(_, open)| open.closed.is_none() && has_lapsed(open, now))
+        .filter(|(_, open)| open.closed.is_none() && open.has_lapsed(now))
         .filter(|(_, open)| givers.insert(open.giver))
         .filter_map(|(id, open)| give_back(books, id, open, VoucherOutcome::Lapsed, now).ok())
         .take(usize::try_from(most).unwrap_or(usize::MAX))
@@ -248,16 +237,12 @@ fn give_back(
     settling.settle(books, &open.items, now)
 }
 
-fn has_lapsed(open: &Voucher, now: Timestamp) -> bool {
-    open.lapses_at.is_some_and(|lapses_at| is_expired(lapses_at, now))
-}
-
 fn check_open(voucher: &Voucher, now: Timestamp) -> Result<(), Rejection> {
     match voucher.closed {
         Some((VoucherOutcome::Redeemed, _)) => Err(Rejection::VoucherRedeemed),
         Some((VoucherOutcome::Cancelled, _)) => Err(Rejection::VoucherCancelled),
         Some((VoucherOutcome::Lapsed, _)) => Err(Rejection::VoucherLapsed),
-        None if has_lapsed(voucher, now) => Err(Rejection::VoucherLapsed),
+        None if voucher.has_lapsed(now) => Err(Rejection::VoucherLapsed),
         None => Ok(()),
     }
 }
@@ -301,7 +286,7 @@ impl Settling {
             let held = held.entry(expiry).or_insert_with(|| account.held_until(expiry));
             let before = *held;
             if is_kept {
-                *held = sum([before, item.amount].into_iter());
+                *held = Credits::saturating_sum([before, item.amount]);
             }
             events.push(Event::VoucherItemSettled(VoucherItemSettled {
                 voucher,
@@ -322,16 +307,14 @@ impl Settling {
             outcome,
             amount,
             items: count(items.iter().filter(is_good).count()),
-            expired: sum(items.iter().filter(|item| !is_good(item)).map(|item| item.amount)),
+            expired: Credits::saturating_sum(
+                items.iter().filter(|item| !is_good(item)).map(|item| item.amount),
+            ),
             items_expired: count(items.iter().filter(|item| !is_good(item)).count()),
             foreign,
         }));
         Ok(events)
     }
-}
-
-fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(Credits::from_units(i64::MAX))
 }
 
 fn count(items: usize) -> u32 {

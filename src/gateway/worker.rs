@@ -293,7 +293,8 @@ impl Worker {
         if let (true, Some(pass)) = (in_passing, &mut progress.pass) {
             pass.under_way -= 1;
         }
-        let is_there = !matches!(&outcome, Err(error) if error.kind != FailureKind::Refused);
+        let failure = outcome.as_ref().err();
+        let is_there = failure.is_none_or(|failure| failure.kind == FailureKind::Refused);
         if is_there {
             progress.gate.open();
         }

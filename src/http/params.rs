@@ -211,6 +211,17 @@ fn names(matched: &str) -> impl Iterator<Item = String> {
     })
 }
 
+const PAGE_SIZE_DEFAULT: i64 = 10;
+const PAGE_SIZE_MAX: i64 = 1000;
+
+/// How many come before the page that `page` and `page_size` ask for, and how many it may hold.
+pub(super) fn page(page: Option<i64>, size: Option<i64>) -> (usize, usize) {
+    let page = page.filter(|page| *page > 0).unwrap_or(1);
+    let size = size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
+    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size));
+    (skip.unwrap_or(usize::MAX), usize::try_from(size).unwrap_or(usize::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use schemas::{Name, Timestamp};

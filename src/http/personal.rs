@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use projections::profiles::Profile;
+use projections::{books::Reading, profiles::Profile};
 use schemas::{Giver, Name, Sealed, SealedGiver, UserId};
 use tokio::sync::Mutex;
 
@@ -63,7 +63,7 @@ pub(super) async fn giver(
     user: &Name,
     identity: &Identity,
 ) -> Result<(Giver, SealedGiver), Problem> {
-    let profile = profile(state, user);
+    let profile = state.views().look(|reading| profile_of(reading, user)).unwrap_or_default();
     let vault = state.vault();
     let known = |said: &str, field, sealed: &Option<Sealed>| match said {
         "" => sealed.as_ref().and_then(|sealed| vault.unseal(field, sealed)).unwrap_or_default(),
@@ -89,11 +89,10 @@ pub(super) async fn giver(
     Ok((giver, sealed))
 }
 
-fn profile(state: &AppState, user: &Name) -> Profile {
-    state.views().look(|reading| {
-        let user: Option<UserId> = reading.books.names.find(user.as_str());
-        user.map(|user| reading.books.profiles.profile(user).clone()).unwrap_or_default()
-    })
+/// What is known of a user by this name; nothing when nobody has ever spoken of one.
+pub(super) fn profile_of(reading: &Reading, name: &Name) -> Option<Profile> {
+    let user: UserId = reading.books.names.find(name.as_str())?;
+    Some(reading.books.profiles.profile(user).clone())
 }
 
 /// A key for `user`, who has none on record. One that was made before and is still good is taken
@@ -106,10 +105,19 @@ async fn new_key(state: &AppState, user: &Name) -> Result<u32, Problem> {
     {
         return Ok(*key);
     }
-    let key = tokio::task::spawn_blocking(move || vault.new_key()).await;
-    let key = key.map_err(|panic| Problem::internal(&panic))?.map_err(failed)?;
+    let key = in_vault(move || vault.new_key()).await?;
     made.insert(user.clone(), key);
     Ok(key)
+}
+
+/// Works with the keys on a thread where the disk may take its time.
+pub(super) async fn in_vault<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome.map_err(failed),
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
 }
 
 fn failed(error: VaultError) -> Problem {

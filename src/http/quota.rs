@@ -15,16 +15,13 @@ use super::{
     AppState,
     auth::Caller,
     ledger::{AtLeast, Reply, as_of, fault, point, reading},
-    params::Query,
+    params::{Query, page},
     problem::{ParameterSource, Problem},
 };
 use crate::{
     config::Role,
     views::{AsOf, QuotaEntry},
 };
-
-const PAGE_SIZE_DEFAULT: i64 = 10;
-const PAGE_SIZE_MAX: i64 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -151,14 +148,6 @@ struct AuditQuery {
     page_size: Option<i64>,
     /// Only what lies before this event: the `x-next-cursor` of the page before.
     before: Option<u64>,
-}
-
-/// How many come before a page, and how many it may hold.
-fn page(page: Option<i64>, size: Option<i64>) -> (usize, usize) {
-    let page = page.filter(|page| *page > 0).unwrap_or(1);
-    let size = size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
-    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size));
-    (skip.unwrap_or(usize::MAX), usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 /// Movements of a quota.

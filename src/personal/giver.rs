@@ -6,6 +6,8 @@ use super::{Vault, VaultError};
 
 /// The field of a display name: what is sealed as one field cannot be read as another.
 pub const NAME: &str = "name";
+/// The field of an e-mail address.
+pub const EMAIL: &str = "email";
 /// The field of a phone number.
 pub const PHONE: &str = "phone";
 /// The field of a GitHub user name.

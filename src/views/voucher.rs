@@ -5,13 +5,12 @@ use projections::vouchers::Voucher;
 use replay::ReadError;
 use schemas::{
     Credits, Event, Giver, Recorded, SealedGiver, Sequence, SigningKeys, Timestamp, TransferItem,
-    UserId, VoucherId, VoucherIssued, VoucherItem, VoucherOutcome, VoucherPayload, is_expired,
+    UserId, VoucherId, VoucherIssued, VoucherItem, VoucherOutcome, VoucherPayload,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Views;
-use crate::domain::voucher_item;
 use crate::personal::Vault;
 
 /// A voucher as it was issued.
@@ -87,7 +86,7 @@ impl VoucherStatus {
             Some((VoucherOutcome::Redeemed, _)) => Self::Redeemed,
             Some((VoucherOutcome::Cancelled, _)) => Self::Cancelled,
             Some((VoucherOutcome::Lapsed, _)) => Self::Lapsed,
-            None if voucher.lapses_at.is_some_and(|at| is_expired(at, now)) => Self::Lapsed,
+            None if voucher.has_lapsed(now) => Self::Lapsed,
             None => Self::Open,
         }
     }
@@ -180,7 +179,7 @@ impl Views {
             giver: name(giver),
             receiver: name(receiver),
             identity,
-            items: items.iter().map(voucher_item).collect(),
+            items: items.into_iter().map(VoucherItem::from).collect(),
             before,
             amount: issued.amount,
             lapses_at: issued.lapses_at,

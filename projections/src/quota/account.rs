@@ -84,7 +84,7 @@ impl Account {
     /// What the lots that have not expired at `now` were given.
     #[must_use]
     pub fn total_at(&self, now: Timestamp) -> Credits {
-        sum(self.lots_at(now).map(|lot| lot.granted))
+        Credits::saturating_sum(self.lots_at(now).map(|lot| lot.granted))
     }
 
     /// What was drawn of [`Self::total_at`], and beyond.
@@ -96,14 +96,16 @@ impl Account {
     /// What can be drawn at `now`; minus the overdraft when there is one.
     #[must_use]
     pub fn available_at(&self, now: Timestamp) -> Credits {
-        self.less_overdraft(sum(self.lots_at(now).map(|lot| lot.remaining)))
+        self.less_overdraft(Credits::saturating_sum(self.lots_at(now).map(|lot| lot.remaining)))
     }
 
     /// The part of [`Self::available_at`] in lots that are labelled with `model`, or not labelled.
     #[must_use]
     pub fn available_for(&self, model: Option<ModelId>, now: Timestamp) -> Credits {
         let fits = |lot: &&Lot| lot.model.is_none() || lot.model == model;
-        self.less_overdraft(sum(self.lots_at(now).filter(fits).map(|lot| lot.remaining)))
+        self.less_overdraft(Credits::saturating_sum(
+            self.lots_at(now).filter(fits).map(|lot| lot.remaining),
+        ))
     }
 
     /// Whether a lot's time ran out after `before` and by `now`.
@@ -121,7 +123,7 @@ impl Account {
     /// What the lots that expire exactly at `expires_at` hold.
     #[must_use]
     pub fn held_until(&self, expires_at: Timestamp) -> Credits {
-        sum(self.lots_expiring(expires_at).map(|lot| lot.remaining))
+        Credits::saturating_sum(self.lots_expiring(expires_at).map(|lot| lot.remaining))
     }
 
     /// The lots that expire exactly at `expires_at`, oldest first.
@@ -249,9 +251,4 @@ pub fn take(
         }
     }
     (parts, left.max(Credits::ZERO))
-}
-
-/// Never beyond the range: no decision lets an account be given more.
-fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or(CREDITS_MAX)
 }

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 
 use crate::{
     Attributes, Credits, Name, SealedGiver, StrategyId, StrategyKind, Timestamp, VoucherId,
+    VoucherItem, ZonedTimestamp,
 };
 
 /// See [`Command::DescribeUser`](crate::Command::DescribeUser).
@@ -135,6 +136,22 @@ pub struct TransferItem {
     pub expires_at: Timestamp,
     /// The offset from UTC, in seconds, in which the giver wrote that.
     pub offset_seconds: i32,
+}
+
+impl From<VoucherItem> for TransferItem {
+    fn from(VoucherItem { amount, expires_at }: VoucherItem) -> Self {
+        let (moment, offset_seconds) = (expires_at.moment(), expires_at.offset_seconds());
+        Self { amount, expires_at: moment, offset_seconds }
+    }
+}
+
+/// As a code carries it.
+impl From<TransferItem> for VoucherItem {
+    fn from(item: TransferItem) -> Self {
+        let expires_at = ZonedTimestamp::new(item.expires_at, item.offset_seconds);
+        let expires_at = expires_at.expect("invariant: the two were read as one");
+        Self { amount: item.amount, expires_at }
+    }
 }
 
 /// What a giver asks for.

@@ -92,12 +92,7 @@ pub(super) fn vouchers(state: &Projections, whom: Whom) -> Vec<VoucherRow> {
             status: voucher
                 .closed
                 .map_or("open", |(outcome, _): (VoucherOutcome, _)| outcome_name(outcome)),
-            amount: voucher
-                .items
-                .iter()
-                .map(|item| item.amount)
-                .try_fold(Credits::ZERO, Credits::checked_add)
-                .unwrap_or_default(),
+            amount: Credits::saturating_sum(voucher.items.iter().map(|item| item.amount)),
         })
         .collect()
 }

@@ -4,7 +4,7 @@
 mod attributes;
 
 use axum::{extract::State, http::StatusCode};
-use projections::{books::Reading, profiles::Profile};
+use projections::profiles::Profile;
 use schemas::{Command, DescribeUser, Name, NameId, NameKind, Sealed, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,17 +17,14 @@ use crate::{
         auth::Caller,
         body,
         ledger::{AtLeast, IdempotencyKey, Reply, submit},
-        params::{Path, Query},
-        personal::alone,
+        params::{Path, Query, page},
+        personal::{alone, in_vault, profile_of},
         problem::Problem,
     },
-    personal::{Vault, VaultError},
+    personal::{EMAIL, GITHUB_USERNAME, NAME, PHONE, Vault},
     writer::Outcome,
 };
 use attributes::Description;
-
-const PAGE_SIZE_DEFAULT: i64 = 10;
-const PAGE_SIZE_MAX: i64 = 1000;
 
 pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, describe)).routes(routes!(erase))
@@ -85,10 +82,10 @@ impl UserView {
         let unseal = |field, sealed: Option<Sealed>| vault.unseal(field, &sealed?);
         Self {
             user_id,
-            name: unseal("name", name),
-            email: unseal("email", email),
-            phone: unseal("phone", phone),
-            github_username: unseal("github_username", github_username),
+            name: unseal(NAME, name),
+            email: unseal(EMAIL, email),
+            phone: unseal(PHONE, phone),
+            github_username: unseal(GITHUB_USERNAME, github_username),
             github_star,
             vip,
             org,
@@ -130,12 +127,6 @@ impl UserView {
     }
 }
 
-/// What is known of a user by this name; nothing when nobody has ever spoken of one.
-fn profile_of(reading: &Reading, name: &Name) -> Option<Profile> {
-    let user: UserId = reading.books.names.find(name.as_str())?;
-    Some(reading.books.profiles.profile(user).clone())
-}
-
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -166,12 +157,9 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Reply<List>, Problem> {
     caller.require_developer()?;
-    let page = query.page.filter(|page| *page > 0).unwrap_or(1);
-    let size =
-        query.page_size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
-    let from = page.saturating_sub(1).saturating_mul(size);
-    let number = |place: i64| u32::try_from(place).unwrap_or(u32::MAX);
-    let (from, until) = (number(from), number(from.saturating_add(size)));
+    let (skip, size) = page(query.page, query.page_size);
+    let number = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+    let (from, until) = (number(skip), number(skip.saturating_add(size)));
     let (sequence, (total, profiles)) = state.views().look_now(|reading| {
         let names = &reading.books.names;
         let total = names.next_number(NameKind::User);
@@ -275,15 +263,4 @@ async fn erase(
         Ok(reply.with_status(StatusCode::OK))
     })
     .await
-}
-
-/// Works with the keys on a thread where the disk may take its time.
-async fn in_vault<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
-) -> Result<T, Problem> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome
-            .map_err(|error| Problem::internal(&format_args!("{:#}", anyhow::Error::from(error)))),
-        Err(panic) => Err(Problem::internal(&panic)),
-    }
 }

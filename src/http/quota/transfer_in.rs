@@ -105,7 +105,7 @@ async fn transfer_in(
     let Ok(giver) = Name::try_from(opened.payload.giver_id.as_str()) else {
         return refused(failed(&Rejection::VoucherUnknown));
     };
-    let items = opened.payload.items.iter().map(transfer_item).collect();
+    let items = opened.payload.items.iter().copied().map(TransferItem::from).collect();
     let command = RedeemVoucher { voucher: opened.id, giver, receiver, items };
     let command = Command::RedeemVoucher(Box::new(command));
     let receipt = match offer(&state, &caller, key, command).await {
@@ -123,15 +123,6 @@ async fn transfer_in(
     let events = reading(move || views.command_until(last)).await?;
     let answer = settled(&opened, code, &events);
     Ok(Reply::written(&receipt, answer).with_status(StatusCode::OK))
-}
-
-fn transfer_item(item: &VoucherItem) -> TransferItem {
-    let VoucherItem { amount, expires_at } = *item;
-    TransferItem {
-        amount,
-        expires_at: expires_at.moment(),
-        offset_seconds: expires_at.offset_seconds(),
-    }
 }
 
 /// Nothing but why not.

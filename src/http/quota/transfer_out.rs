@@ -2,8 +2,8 @@
 
 use axum::{extract::State, http::StatusCode};
 use schemas::{
-    Command, Credits, IssueVoucher, Name, Sequence, Timestamp, TransferItem, TransferOrder,
-    VoucherId, ZonedTimestamp,
+    Command, Credits, IssueVoucher, Name, Sequence, Timestamp, TransferOrder, VoucherId,
+    VoucherItem, ZonedTimestamp,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -51,16 +51,6 @@ struct Part {
     expiry_date: ZonedTimestamp,
 }
 
-impl From<Part> for TransferItem {
-    fn from(Part { amount, expiry_date }: Part) -> Self {
-        Self {
-            amount,
-            expires_at: expiry_date.moment(),
-            offset_seconds: expiry_date.offset_seconds(),
-        }
-    }
-}
-
 /// Quota that is on its way.
 #[derive(Debug, Serialize, ToSchema)]
 struct TransferredOut {
@@ -99,7 +89,9 @@ async fn transfer_out(
     let giver = caller.own_user()?.clone();
     let TransferOut { receiver_id, quota_list, voucher_expires_at } = order;
     let receiver = receiver(receiver_id)?;
-    let items = quota_list.into_iter().map(TransferItem::from).collect();
+    let item =
+        |Part { amount, expiry_date }| VoucherItem { amount, expires_at: expiry_date }.into();
+    let items = quota_list.into_iter().map(item).collect();
     let order = TransferOrder { giver, receiver, items, lapses_at: voucher_expires_at };
     let sealing = state.clone();
     let (identity, receipt) = personal::sealing(state.clone(), async move {

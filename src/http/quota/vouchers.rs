@@ -6,14 +6,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page;
 use crate::{
     domain::Rejection,
     http::{
         AppState,
         auth::Caller,
         ledger::{AtLeast, IdempotencyKey, Reply, reading, submit},
-        params::{Path, Query},
+        params::{Path, Query, page},
         problem::Problem,
     },
     views::{VoucherEntry, VoucherStatus},

@@ -18,14 +18,11 @@ use crate::{
         AppState,
         auth::Caller,
         ledger::{AtLeast, Reply, reading},
-        params::{Path, Query},
+        params::{Path, Query, page},
         problem::Problem,
     },
     views::ExecutionFilter,
 };
-
-const PAGE_SIZE_DEFAULT: i64 = 10;
-const PAGE_SIZE_MAX: i64 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(executions))
@@ -163,11 +160,7 @@ async fn executions(
     };
     let failed = query.status.map(|status| status == Status::Failed);
     let filter = ExecutionFilter { strategy, failed, user };
-    let page = query.page.filter(|page| *page > 0).unwrap_or(1);
-    let size =
-        query.page_size.filter(|size| *size > 0).unwrap_or(PAGE_SIZE_DEFAULT).min(PAGE_SIZE_MAX);
-    let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size)).unwrap_or(usize::MAX);
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let (skip, size) = page(query.page, query.page_size);
     let before = query.before.map(|before| Sequence::new(before.saturating_sub(1)));
     let through = before.map_or(head, |before| before.min(head));
     let views = state.views().clone();

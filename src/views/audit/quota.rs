@@ -124,7 +124,7 @@ impl AuditDetails {
         let earliest = good().map(|item| item.expiry_date).min();
         let earliest = earliest.or_else(|| items.iter().map(|item| item.expiry_date).min());
         let summary = Summary {
-            total_amount: sum(good().map(|item| item.amount)),
+            total_amount: Credits::saturating_sum(good().map(|item| item.amount)),
             total_items: items.len(),
             successful_items,
             expired_items: items.len().saturating_sub(successful_items),
@@ -268,7 +268,7 @@ impl Views {
                 ItemOutcome::Expired => entry.expired(),
                 ItemOutcome::Redeemed | ItemOutcome::Returned => entry.held(item.before, after),
             });
-            overdraft_paid = sum([overdraft_paid, item.overdraft_paid].into_iter());
+            overdraft_paid = Credits::saturating_sum([overdraft_paid, item.overdraft_paid]);
         }
         let (operation, other) = match closed.outcome {
             VoucherOutcome::Redeemed if closed.items == 0 => (EXPIRED, closed.giver),
@@ -355,9 +355,4 @@ fn transfer_out(vault: &Vault, recorded: &Recorded, issued: &IssuedVoucher) -> Q
 
 fn negated(amount: Credits) -> Credits {
     amount.checked_neg().unwrap_or_default()
-}
-
-/// Never beyond the range: no account holds more, and no voucher carries more.
-fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {
-    amounts.try_fold(Credits::ZERO, Credits::checked_add).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ use crate::{
         ledger::fault,
         problem::{ParameterSource, Problem},
     },
-    personal::{Vault, VaultError},
+    personal::{EMAIL, GITHUB_USERNAME, NAME, PHONE, Vault, VaultError},
 };
 
 /// What changes of a user. `null` clears, and so does an empty text.
@@ -103,10 +103,10 @@ impl Description {
             vault.seal(key, field, text.as_str()).map(Change::Set)
         };
         Ok(Attributes {
-            name: seal("name", name)?,
-            email: seal("email", email)?,
-            phone: seal("phone", phone)?,
-            github_username: seal("github_username", github_username)?,
+            name: seal(NAME, name)?,
+            email: seal(EMAIL, email)?,
+            phone: seal(PHONE, phone)?,
+            github_username: seal(GITHUB_USERNAME, github_username)?,
             github_star,
             vip,
             org: match org {

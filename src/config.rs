@@ -2,6 +2,7 @@
 //! that reads the environment. Anything wrong is one line that names the key and the reason, and
 //! never a secret.
 
+mod business;
 mod rules;
 mod secret;
 mod sections;
@@ -13,13 +14,14 @@ use std::{
 };
 
 use config::{File, FileFormat};
-use schemas::{Name, Schedule, SigningKeys};
+use schemas::{Name, Role, Schedule, SigningKeys};
 use thiserror::Error;
 
+pub use business::{Accounts, Billing, Smtp, Stripe, Webhooks};
 pub use secret::Secret;
 pub use sections::{
     ApiKey, Auth, Checkpoint, Config, Gateway, Intake, Jwt, Limits, Listen, Log, LogFormat, Quota,
-    Role, Schedules, Strategies, Vouchers,
+    Schedules, Strategies, Vouchers,
 };
 
 /// What the command line says about the configuration.
@@ -44,7 +46,7 @@ pub struct ConfigError {
 }
 
 /// Variables that the ecosystem already uses, and the keys they set.
-const KNOWN_VARIABLES: [(&str, &str); 8] = [
+const KNOWN_VARIABLES: [(&str, &str); 12] = [
     ("AIGATEWAY_AUTH_VALUE", "gateway.auth_value"),
     ("AIGATEWAY_BASE_URL", "gateway.base_url"),
     ("AIGATEWAY_CREDENTIAL", "gateway.credential"),
@@ -52,6 +54,10 @@ const KNOWN_VARIABLES: [(&str, &str); 8] = [
     ("JWT_JWKS_URL", "auth.jwt.jwks_url"),
     ("RABBITMQ_URL", "intake.url"),
     ("RABBITMQ_EXCHANGE", "intake.exchange"),
+    ("STRIPE_SECRET_KEY", "stripe.secret_key"),
+    ("STRIPE_WEBHOOK_SECRET", "stripe.webhook_secret"),
+    ("SUPER_ADMIN_EMAIL", "accounts.super_admin_email"),
+    ("SUPER_ADMIN_PASSWORD", "accounts.super_admin_password"),
     ("VOUCHER_SIGNING_KEY", "vouchers.signing_key"),
 ];
 
@@ -181,6 +187,11 @@ impl Config {
             schedule,
             vouchers,
             gateway,
+            billing: _,
+            stripe: _,
+            webhooks: _,
+            smtp: _,
+            accounts: _,
             log,
         } = self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));

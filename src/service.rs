@@ -74,7 +74,8 @@ impl Book {
         }
         // After the log, which nobody else has open now.
         let vault = Vault::open(directory).context("cannot open the keys of personal data")?;
-        if let Some(last) = projections.books.profiles.last_key() {
+        let books = &projections.books;
+        if let Some(last) = books.profiles.last_key().max(books.tenants.last_key()) {
             vault.retire(last).context("cannot keep the keys of personal data apart")?;
         }
         let from = checkpoint.unwrap_or_default();

@@ -2,21 +2,30 @@
 
 use schemas::{Event, Recorded, Sequence, Timestamp};
 
+use crate::accounts::Accounts;
+use crate::alerts::Alerts;
+use crate::bills::Bills;
 use crate::calls::Calls;
 use crate::directory::Directory;
 use crate::draw_rules::DrawRules;
 use crate::histories::Histories;
+use crate::holds::Holds;
 use crate::ledger::{Ledger, moved_users};
+use crate::limit_usage::LimitUsage;
 use crate::names::Names;
 use crate::prices::Prices;
 use crate::profiles::Profiles;
 use crate::projection::Projection;
 use crate::quota::Quota;
 use crate::strategies::Strategies;
+use crate::tenants::Tenants;
+use crate::top_ups::TopUps;
+use crate::unbilled::Unbilled;
 use crate::unrated::Unrated;
 use crate::usage::UsageByDay;
 use crate::vouchers::Vouchers;
 use crate::wallets::Wallets;
+use crate::webhooks::Webhooks;
 
 /// What both the writer and the readers need.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +56,22 @@ pub struct Books {
     pub strategies: Strategies,
     /// Every voucher.
     pub vouchers: Vouchers,
+    /// Who may sign in, sessions and API keys.
+    pub accounts: Accounts,
+    /// Which alerts are raised.
+    pub alerts: Alerts,
+    /// Every bill.
+    pub bills: Bills,
+    /// What is kept free for calls.
+    pub holds: Holds,
+    /// What counts towards limits.
+    pub limit_usage: LimitUsage,
+    /// Tenants' terms.
+    pub tenants: Tenants,
+    /// Payments through the provider.
+    pub top_ups: TopUps,
+    /// Endpoints of webhooks and what is owed to them.
+    pub webhooks: Webhooks,
 }
 
 impl Books {
@@ -73,6 +98,14 @@ impl Books {
             profiles,
             strategies,
             vouchers,
+            accounts,
+            alerts,
+            bills,
+            holds,
+            limit_usage,
+            tenants,
+            top_ups,
+            webhooks,
         } = self;
         *head = recorded.sequence;
         *recorded_at = recorded.recorded_at;
@@ -85,6 +118,14 @@ impl Books {
         profiles.apply(recorded);
         strategies.apply(recorded);
         vouchers.apply(recorded);
+        accounts.apply(recorded);
+        alerts.apply(recorded);
+        bills.apply(recorded);
+        holds.apply(recorded);
+        limit_usage.apply(recorded);
+        tenants.apply(recorded);
+        top_ups.apply(recorded);
+        webhooks.apply(recorded);
         if quota.follow(recorded).is_none() {
             ledger.report(recorded.sequence, "quota is drawn that is not there".to_owned());
         }
@@ -109,6 +150,9 @@ impl Books {
             Event::WalletAdjusted(money) => money.tenant,
             Event::ConsumptionRecorded(consumption) => consumption.context.tenant,
             Event::ConsumptionRated(rated) => rated.context.tenant,
+            Event::TopUpSucceeded(top_up) => top_up.tenant,
+            Event::WalletCredited(credit) => credit.tenant,
+            Event::BillPosted(bill) => bill.tenant,
             _ => return,
         };
         let wallet = wallets.wallet(tenant);
@@ -127,14 +171,17 @@ pub struct Deciding {
     pub books: Books,
     /// What has been taken in.
     pub calls: Calls,
+    /// What the next bills take.
+    pub unbilled: Unbilled,
 }
 
 impl Deciding {
     /// Takes one event in.
     pub fn apply(&mut self, recorded: &Recorded) {
-        let Self { books, calls } = self;
+        let Self { books, calls, unbilled } = self;
         books.apply(recorded);
         calls.apply(recorded);
+        unbilled.apply(recorded);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Who is known: tenants and users, registered or only seen in messages.
 
 use bincode::{Decode, Encode};
-use schemas::{CallContext, Event, NameId, NameKind, Recorded, TenantId, Timestamp, UserId};
+use schemas::{
+    CallContext, Change, Event, NameId, NameKind, Recorded, TenantId, Timestamp, UserId,
+};
 
 use crate::collections::Paged;
 use crate::projection::Projection;
@@ -69,7 +71,7 @@ impl Directory {
 
 impl Projection for Directory {
     const NAME: &'static str = "directory";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
@@ -82,6 +84,11 @@ impl Projection for Directory {
             Event::TenantRegistered(registered) => {
                 self.tenants.get_mut(registered.tenant.number()).display_name =
                     Some(registered.display_name.clone());
+            }
+            Event::TenantUpdated(updated) => {
+                if let Change::Set(name) = &updated.terms.display_name {
+                    self.tenants.get_mut(updated.tenant.number()).display_name = Some(name.clone());
+                }
             }
             Event::UserRegistered(registered) => {
                 self.join(registered.user, registered.tenant);

@@ -47,7 +47,7 @@ impl Histories {
         self.tenant_calls.get(tenant.number())
     }
 
-    /// A tenant's top-ups and adjustments.
+    /// What moved a tenant's wallet: top-ups, adjustments, credits and bills.
     #[must_use]
     pub fn tenant_money(&self, tenant: TenantId) -> &PostingList {
         self.tenant_money.get(tenant.number())
@@ -136,7 +136,7 @@ impl Histories {
 
 impl Projection for Histories {
     const NAME: &'static str = "histories";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded) {
         let sequence = recorded.sequence;
@@ -187,6 +187,15 @@ impl Projection for Histories {
             }
             Event::WalletAdjusted(money) => {
                 self.tenant_money.get_mut(money.tenant.number()).push(sequence);
+            }
+            Event::TopUpSucceeded(money) => {
+                self.tenant_money.get_mut(money.tenant.number()).push(sequence);
+            }
+            Event::WalletCredited(money) => {
+                self.tenant_money.get_mut(money.tenant.number()).push(sequence);
+            }
+            Event::BillPosted(bill) => {
+                self.tenant_money.get_mut(bill.tenant.number()).push(sequence);
             }
             _ => (),
         }

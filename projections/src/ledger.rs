@@ -3,7 +3,8 @@
 
 use bincode::{Decode, Encode};
 use schemas::{
-    Credits, Draw, Event, ItemOutcome, Money, NameId, Recorded, Sequence, TenantId, UserId,
+    CreditKind, Credits, Draw, Event, ItemOutcome, Money, NameId, Recorded, Sequence, TenantId,
+    UserId,
 };
 
 use crate::collections::Paged;
@@ -50,6 +51,8 @@ pub enum MoneyAccount {
     Accrued(TenantId),
     /// What all tenants used and were not billed.
     UnbilledRevenue,
+    /// What all tenants were billed and not given back.
+    Revenue,
 }
 
 /// The movements of quota that an event implies.
@@ -119,7 +122,34 @@ pub fn quota_postings(event: &Event, mut post: impl FnMut(Posting<QuotaAccount, 
         | Event::StrategyFailed(_)
         | Event::StrategyTickHandled(_)
         | Event::VoucherIssued(_)
-        | Event::VoucherClosed(_) => {}
+        | Event::VoucherClosed(_)
+        | Event::TenantUpdated(_)
+        | Event::TenantStatusChanged(_)
+        | Event::ConsumptionLimitsSet(_)
+        | Event::AutoTopUpSet(_)
+        | Event::AccountSet(_)
+        | Event::PasswordSet(_)
+        | Event::SessionOpened(_)
+        | Event::SessionClosed(_)
+        | Event::ApiKeyIssued(_)
+        | Event::ApiKeyRevoked(_)
+        | Event::HoldPlaced(_)
+        | Event::HoldReleased(_)
+        | Event::HoldExpired(_)
+        | Event::BillItemized(_)
+        | Event::BillPosted(_)
+        | Event::WalletCredited(_)
+        | Event::TopUpStarted(_)
+        | Event::TopUpLinked(_)
+        | Event::TopUpSucceeded(_)
+        | Event::TopUpFailed(_)
+        | Event::PeriodClosed(_)
+        | Event::AlertRaised(_)
+        | Event::AlertCleared(_)
+        | Event::WebhookSet(_)
+        | Event::WebhookRemoved(_)
+        | Event::DeliveryAttempted(_)
+        | Event::DeliveryRequested(_) => {}
     }
 }
 
@@ -154,7 +184,7 @@ pub fn moved_users(event: &Event, mut tell: impl FnMut(UserId)) {
 
 /// The movements of money that an event implies.
 pub fn money_postings(event: &Event, mut post: impl FnMut(Posting<MoneyAccount, Money>)) {
-    use MoneyAccount::{Accrued, Adjustments, Funding, UnbilledRevenue, Wallet};
+    use MoneyAccount::{Accrued, Adjustments, Funding, Revenue, UnbilledRevenue, Wallet};
     let mut accrue = |tenant: TenantId, cost: Money| {
         if !cost.is_zero() {
             post(Posting { source: Accrued(tenant), destination: UnbilledRevenue, amount: cost });
@@ -179,6 +209,24 @@ pub fn money_postings(event: &Event, mut post: impl FnMut(Posting<MoneyAccount, 
                 _ => (Adjustments, wallet, adjustment.amount),
             };
             post(Posting { source, destination, amount });
+        }
+        Event::TopUpSucceeded(top_up) => post(Posting {
+            source: Funding,
+            destination: Wallet(top_up.tenant),
+            amount: top_up.amount,
+        }),
+        Event::WalletCredited(credit) => {
+            let source = match credit.kind {
+                CreditKind::Refund => Revenue,
+                CreditKind::Credit => Adjustments,
+            };
+            post(Posting { source, destination: Wallet(credit.tenant), amount: credit.amount });
+        }
+        Event::BillPosted(bill) if bill.cost.is_zero() => {}
+        Event::BillPosted(bill) => {
+            let (tenant, amount) = (bill.tenant, bill.cost);
+            post(Posting { source: UnbilledRevenue, destination: Accrued(tenant), amount });
+            post(Posting { source: Wallet(tenant), destination: Revenue, amount });
         }
         Event::NameIntroduced(_)
         | Event::QuotaRecharged(_)
@@ -207,7 +255,31 @@ pub fn money_postings(event: &Event, mut post: impl FnMut(Posting<MoneyAccount, 
         | Event::VoucherItemReserved(_)
         | Event::VoucherIssued(_)
         | Event::VoucherItemSettled(_)
-        | Event::VoucherClosed(_) => {}
+        | Event::VoucherClosed(_)
+        | Event::TenantUpdated(_)
+        | Event::TenantStatusChanged(_)
+        | Event::ConsumptionLimitsSet(_)
+        | Event::AutoTopUpSet(_)
+        | Event::AccountSet(_)
+        | Event::PasswordSet(_)
+        | Event::SessionOpened(_)
+        | Event::SessionClosed(_)
+        | Event::ApiKeyIssued(_)
+        | Event::ApiKeyRevoked(_)
+        | Event::HoldPlaced(_)
+        | Event::HoldReleased(_)
+        | Event::HoldExpired(_)
+        | Event::BillItemized(_)
+        | Event::TopUpStarted(_)
+        | Event::TopUpLinked(_)
+        | Event::TopUpFailed(_)
+        | Event::PeriodClosed(_)
+        | Event::AlertRaised(_)
+        | Event::AlertCleared(_)
+        | Event::WebhookSet(_)
+        | Event::WebhookRemoved(_)
+        | Event::DeliveryAttempted(_)
+        | Event::DeliveryRequested(_) => {}
     }
 }
 
@@ -244,6 +316,7 @@ pub struct Ledger {
     funding: Money,
     adjustments: Money,
     unbilled: Money,
+    revenue: Money,
     violations: Vec<Violation>,
 }
 
@@ -302,7 +375,7 @@ impl Ledger {
         let tenants = self.tenants.iter().fold(0_i128, |sum, (_, tenant)| {
             sum.saturating_add(tenant.wallet.units()).saturating_add(tenant.accrued.units())
         });
-        let money = [self.funding, self.adjustments, self.unbilled]
+        let money = [self.funding, self.adjustments, self.unbilled, self.revenue]
             .into_iter()
             .fold(tenants, |sum, amount| sum.saturating_add(amount.units()));
         (quota, money)
@@ -335,6 +408,7 @@ impl Ledger {
             MoneyAccount::Funding => &mut self.funding,
             MoneyAccount::Adjustments => &mut self.adjustments,
             MoneyAccount::UnbilledRevenue => &mut self.unbilled,
+            MoneyAccount::Revenue => &mut self.revenue,
         };
         *balance = balance.checked_add(amount)?;
         Some(())
@@ -343,7 +417,7 @@ impl Ledger {
 
 impl Projection for Ledger {
     const NAME: &'static str = "ledger";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded) {
         let mut broken = None;

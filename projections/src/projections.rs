@@ -5,24 +5,33 @@ use bincode::error::{DecodeError, EncodeError};
 use schemas::{Recorded, Sequence, Timestamp};
 
 use crate::Projection;
+use crate::accounts::Accounts;
+use crate::alerts::Alerts;
+use crate::bills::Bills;
 use crate::books::{Books, Deciding, Reading};
 use crate::calls::Calls;
 use crate::directory::Directory;
 use crate::draw_rules::DrawRules;
 use crate::histories::Histories;
+use crate::holds::Holds;
 use crate::ledger::Ledger;
+use crate::limit_usage::LimitUsage;
 use crate::names::Names;
 use crate::prices::Prices;
 use crate::profiles::Profiles;
 use crate::quota::Quota;
 use crate::strategies::Strategies;
+use crate::tenants::Tenants;
+use crate::top_ups::TopUps;
+use crate::unbilled::Unbilled;
 use crate::unrated::Unrated;
 use crate::usage::UsageByDay;
 use crate::vouchers::Vouchers;
 use crate::wallets::Wallets;
+use crate::webhooks::Webhooks;
 
 /// The name and the version of every part of a checkpoint.
-pub const PARTS: [(&str, u32); 14] = [
+pub const PARTS: [(&str, u32); 23] = [
     version_of::<Names>(),
     version_of::<Directory>(),
     version_of::<Ledger>(),
@@ -34,7 +43,16 @@ pub const PARTS: [(&str, u32); 14] = [
     version_of::<Profiles>(),
     version_of::<Strategies>(),
     version_of::<Vouchers>(),
+    version_of::<Accounts>(),
+    version_of::<Alerts>(),
+    version_of::<Bills>(),
+    version_of::<Holds>(),
+    version_of::<LimitUsage>(),
+    version_of::<Tenants>(),
+    version_of::<TopUps>(),
+    version_of::<Webhooks>(),
     version_of::<Calls>(),
+    version_of::<Unbilled>(),
     version_of::<UsageByDay>(),
     version_of::<Histories>(),
 ];
@@ -50,6 +68,8 @@ pub struct Projections {
     pub books: Books,
     /// What has been taken in.
     pub calls: Calls,
+    /// What the next bills take.
+    pub unbilled: Unbilled,
     /// Usage by day.
     pub usage: UsageByDay,
     /// Which events concern whom.
@@ -72,9 +92,10 @@ pub type Save<'a> = dyn Fn(&mut dyn std::io::Write) -> Result<(), EncodeError> +
 impl Projections {
     /// Takes one event in.
     pub fn apply(&mut self, recorded: &Recorded) {
-        let Self { books, calls, usage, histories } = self;
+        let Self { books, calls, unbilled, usage, histories } = self;
         books.apply(recorded);
         calls.apply(recorded);
+        unbilled.apply(recorded);
         usage.apply(recorded);
         histories.apply(recorded);
     }
@@ -92,7 +113,7 @@ impl Projections {
             let save = Box::new(|writer: &mut dyn std::io::Write| projection.save(writer));
             Part { name: P::NAME, version: P::VERSION, save }
         }
-        let Self { books, calls, usage, histories } = self;
+        let Self { books, calls, unbilled, usage, histories } = self;
         let Books {
             head: _,
             recorded_at: _,
@@ -107,6 +128,14 @@ impl Projections {
             profiles,
             strategies,
             vouchers,
+            accounts,
+            alerts,
+            bills,
+            holds,
+            limit_usage,
+            tenants,
+            top_ups,
+            webhooks,
         } = books;
         vec![
             part(names),
@@ -120,7 +149,16 @@ impl Projections {
             part(profiles),
             part(strategies),
             part(vouchers),
+            part(accounts),
+            part(alerts),
+            part(bills),
+            part(holds),
+            part(limit_usage),
+            part(tenants),
+            part(top_ups),
+            part(webhooks),
             part(calls),
+            part(unbilled),
             part(usage),
             part(histories),
         ]
@@ -153,8 +191,17 @@ impl Projections {
                 profiles: part(bytes(Profiles::NAME))?,
                 strategies: part(bytes(Strategies::NAME))?,
                 vouchers: part(bytes(Vouchers::NAME))?,
+                accounts: part(bytes(Accounts::NAME))?,
+                alerts: part(bytes(Alerts::NAME))?,
+                bills: part(bytes(Bills::NAME))?,
+                holds: part(bytes(Holds::NAME))?,
+                limit_usage: part(bytes(LimitUsage::NAME))?,
+                tenants: part(bytes(Tenants::NAME))?,
+                top_ups: part(bytes(TopUps::NAME))?,
+                webhooks: part(bytes(Webhooks::NAME))?,
             },
             calls: part(bytes(Calls::NAME))?,
+            unbilled: part(bytes(Unbilled::NAME))?,
             usage: part(bytes(UsageByDay::NAME))?,
             histories: part(bytes(Histories::NAME))?,
         })
@@ -163,14 +210,14 @@ impl Projections {
     /// What the writer decides by and what readers read, each on its own from here on.
     #[must_use]
     pub fn split(self) -> (Deciding, Reading) {
-        let Self { books, calls, usage, histories } = self;
-        (Deciding { books: books.clone(), calls }, Reading { books, usage, histories })
+        let Self { books, calls, unbilled, usage, histories } = self;
+        (Deciding { books: books.clone(), calls, unbilled }, Reading { books, usage, histories })
     }
 
     /// The whole again, from what the writer and the readers hold at the same position.
     #[must_use]
     pub fn join(deciding: Deciding, usage: UsageByDay, histories: Histories) -> Self {
-        let Deciding { books, calls } = deciding;
-        Self { books, calls, usage, histories }
+        let Deciding { books, calls, unbilled } = deciding;
+        Self { books, calls, unbilled, usage, histories }
     }
 }

@@ -13,6 +13,8 @@ pub struct Wallet {
     pub balance: Money,
     /// What was used and not billed yet.
     pub accrued: Money,
+    /// Whether anything was ever paid in or corrected: from then on the wallet guards new calls.
+    pub funded: bool,
 }
 
 impl Wallet {
@@ -51,6 +53,9 @@ impl Wallets {
                 None => Some(()),
             },
             Event::ConsumptionRated(rated) => self.accrue(rated.context.tenant, rated.charge.cost),
+            Event::TopUpSucceeded(top_up) => self.pay_in(top_up.tenant, top_up.amount),
+            Event::WalletCredited(credit) => self.pay_in(credit.tenant, credit.amount),
+            Event::BillPosted(bill) => self.bill(bill.tenant, bill.cost),
             Event::NameIntroduced(_)
             | Event::QuotaRecharged(_)
             | Event::QuotaExpired(_)
@@ -78,13 +83,45 @@ impl Wallets {
             | Event::VoucherItemReserved(_)
             | Event::VoucherIssued(_)
             | Event::VoucherItemSettled(_)
-            | Event::VoucherClosed(_) => Some(()),
+            | Event::VoucherClosed(_)
+            | Event::TenantUpdated(_)
+            | Event::TenantStatusChanged(_)
+            | Event::ConsumptionLimitsSet(_)
+            | Event::AutoTopUpSet(_)
+            | Event::AccountSet(_)
+            | Event::PasswordSet(_)
+            | Event::SessionOpened(_)
+            | Event::SessionClosed(_)
+            | Event::ApiKeyIssued(_)
+            | Event::ApiKeyRevoked(_)
+            | Event::HoldPlaced(_)
+            | Event::HoldReleased(_)
+            | Event::HoldExpired(_)
+            | Event::BillItemized(_)
+            | Event::TopUpStarted(_)
+            | Event::TopUpLinked(_)
+            | Event::TopUpFailed(_)
+            | Event::PeriodClosed(_)
+            | Event::AlertRaised(_)
+            | Event::AlertCleared(_)
+            | Event::WebhookSet(_)
+            | Event::WebhookRemoved(_)
+            | Event::DeliveryAttempted(_)
+            | Event::DeliveryRequested(_) => Some(()),
         }
     }
 
     fn pay_in(&mut self, tenant: TenantId, amount: Money) -> Option<()> {
         let wallet = self.tenants.get_mut(tenant.number());
         wallet.balance = wallet.balance.checked_add(amount)?;
+        wallet.funded = true;
+        Some(())
+    }
+
+    fn bill(&mut self, tenant: TenantId, cost: Money) -> Option<()> {
+        let wallet = self.tenants.get_mut(tenant.number());
+        wallet.balance = wallet.balance.checked_sub(cost)?;
+        wallet.accrued = wallet.accrued.checked_sub(cost)?;
         Some(())
     }
 
@@ -97,7 +134,7 @@ impl Wallets {
 
 impl Projection for Wallets {
     const NAME: &'static str = "wallets";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         let _lawful = self.follow(recorded);

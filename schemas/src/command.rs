@@ -3,13 +3,24 @@
 
 use bincode::Encode;
 
+mod account;
+mod alert;
+mod billing;
+mod hold;
 mod quota;
+mod tenant;
 
+pub use account::*;
+pub use alert::*;
+pub use billing::*;
+pub use hold::*;
 pub use quota::*;
+pub use tenant::*;
 
 use crate::{
-    Credits, DrawRule, ExternalId, Fingerprint, LotSource, Money, Name, PriceSheet, RequestDetails,
-    Sequence, ServiceTier, StrategyId, Timestamp, Usage, VoucherId,
+    Credits, DeliveryAttempted, DrawRule, ExternalId, Fingerprint, LotSource, Money, Name,
+    PriceSheet, RequestDetails, Sequence, ServiceTier, StrategyId, Timestamp, Usage, VoucherId,
+    WebhookId,
 };
 
 /// A request to change the book.
@@ -85,6 +96,59 @@ pub enum Command {
         /// At most this many vouchers.
         vouchers_max: u32,
     },
+    /// Make a tenant known, or change its terms.
+    UpdateTenant(Box<UpdateTenant>),
+    /// Set how much a tenant may use.
+    SetConsumptionLimits(SetConsumptionLimits),
+    /// Set how a tenant's wallet fills itself.
+    SetAutoTopUp(Box<SetAutoTopUp>),
+    /// Make a user's account, or change it.
+    SetAccount(Box<SetAccount>),
+    /// Let a user in.
+    OpenSession(OpenSession),
+    /// End a session.
+    CloseSession {
+        /// SHA-256 of its secret.
+        session: [u8; 32],
+    },
+    /// Make an API key.
+    IssueApiKey(Box<IssueApiKey>),
+    /// Withdraw an API key.
+    RevokeApiKey(RevokeApiKey),
+    /// Keep something free for a call.
+    PlaceHold(Box<PlaceHold>),
+    /// Let go what was kept free for a call.
+    ReleaseHold(ReleaseHold),
+    /// Put on record that holds have run out.
+    ExpireHolds {
+        /// At most this many holds.
+        holds_max: u32,
+    },
+    /// Bill the earliest day of a tenant that is not billed yet.
+    PostBill(PostBill),
+    /// Give a tenant money.
+    CreditWallet(CreditWallet),
+    /// Begin a payment.
+    StartTopUp(StartTopUp),
+    /// Name a payment as the provider does.
+    LinkTopUp(LinkTopUp),
+    /// End a payment.
+    SettleTopUp(Box<SettleTopUp>),
+    /// Close a period of a tenant's usage.
+    ClosePeriod(ClosePeriod),
+    /// Raise the alerts that are due, and clear those that are not any more.
+    ReviewAlerts(ReviewAlerts),
+    /// Make or change an endpoint of webhooks.
+    SetWebhook(Box<SetWebhook>),
+    /// Remove an endpoint of webhooks.
+    RemoveWebhook {
+        /// The endpoint.
+        webhook: WebhookId,
+    },
+    /// Put on record what became of a delivery.
+    RecordDelivery(Box<DeliveryAttempted>),
+    /// Send an event again.
+    RequestDelivery(RequestDelivery),
 }
 
 /// A command with its sender and by what it is recognised.

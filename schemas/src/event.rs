@@ -1,16 +1,26 @@
 //! Every fact that the log can hold, in one list. An event's shape never changes once it is
 //! released: a new shape is a new variant at the end of the list.
 
+mod account;
+mod alert;
+mod billing;
+mod hold;
 mod person;
 mod quota;
 mod strategy;
+mod tenant;
 mod voucher;
 
 use bincode::{Decode, Encode};
 
+pub use account::*;
+pub use alert::*;
+pub use billing::*;
+pub use hold::*;
 pub use person::*;
 pub use quota::*;
 pub use strategy::*;
+pub use tenant::*;
 pub use voucher::*;
 
 use crate::{
@@ -86,6 +96,60 @@ pub enum Event {
     VoucherItemSettled(VoucherItemSettled),
     /// A voucher has ended.
     VoucherClosed(VoucherClosed),
+    /// A tenant's terms were changed.
+    TenantUpdated(Box<TenantUpdated>),
+    /// A tenant was suspended, deactivated or let in again.
+    TenantStatusChanged(TenantStatusChanged),
+    /// How much a tenant may use was set.
+    ConsumptionLimitsSet(ConsumptionLimitsSet),
+    /// How a wallet fills itself was set.
+    AutoTopUpSet(Box<AutoTopUpSet>),
+    /// What a user may do was set.
+    AccountSet(AccountSet),
+    /// A user's password was set.
+    PasswordSet(PasswordSet),
+    /// A user signed in.
+    SessionOpened(SessionOpened),
+    /// A user signed out.
+    SessionClosed(SessionClosed),
+    /// An API key was made.
+    ApiKeyIssued(Box<ApiKeyIssued>),
+    /// An API key was withdrawn.
+    ApiKeyRevoked(ApiKeyRevoked),
+    /// Something was kept free for a call.
+    HoldPlaced(Box<HoldPlaced>),
+    /// What was kept free for a call was let go: there will be no call.
+    HoldReleased(HoldReleased),
+    /// What was kept free for a call is no longer: its time ran out.
+    HoldExpired(HoldExpired),
+    /// Some lines of a bill, which the same command posts.
+    BillItemized(BillItemized),
+    /// A tenant's usage was billed and taken from its wallet.
+    BillPosted(Box<BillPosted>),
+    /// Money was given to a tenant: a refund, or a present.
+    WalletCredited(WalletCredited),
+    /// A payment through the provider began.
+    TopUpStarted(TopUpStarted),
+    /// The payment provider has named a payment.
+    TopUpLinked(TopUpLinked),
+    /// A payment has come in.
+    TopUpSucceeded(TopUpSucceeded),
+    /// A payment did not come in.
+    TopUpFailed(TopUpFailed),
+    /// A period of a tenant's usage was over; what comes later is late.
+    PeriodClosed(PeriodClosed),
+    /// Something wants somebody's attention.
+    AlertRaised(AlertRaised),
+    /// What wanted attention is as it was before.
+    AlertCleared(AlertCleared),
+    /// An endpoint of webhooks was made or changed.
+    WebhookSet(Box<WebhookSet>),
+    /// An endpoint of webhooks was removed.
+    WebhookRemoved(WebhookRemoved),
+    /// An event was sent to an endpoint, and arrived or did not.
+    DeliveryAttempted(DeliveryAttempted),
+    /// Somebody wants an event sent to an endpoint again.
+    DeliveryRequested(DeliveryRequested),
 }
 
 macro_rules! type_names {
@@ -137,6 +201,33 @@ type_names! {
     VoucherIssued => "voucher_issued",
     VoucherItemSettled => "voucher_item_settled",
     VoucherClosed => "voucher_closed",
+    TenantUpdated => "tenant_updated",
+    TenantStatusChanged => "tenant_status_changed",
+    ConsumptionLimitsSet => "consumption_limits_set",
+    AutoTopUpSet => "auto_top_up_set",
+    AccountSet => "account_set",
+    PasswordSet => "password_set",
+    SessionOpened => "session_opened",
+    SessionClosed => "session_closed",
+    ApiKeyIssued => "api_key_issued",
+    ApiKeyRevoked => "api_key_revoked",
+    HoldPlaced => "hold_placed",
+    HoldReleased => "hold_released",
+    HoldExpired => "hold_expired",
+    BillItemized => "bill_itemized",
+    BillPosted => "bill_posted",
+    WalletCredited => "wallet_credited",
+    TopUpStarted => "top_up_started",
+    TopUpLinked => "top_up_linked",
+    TopUpSucceeded => "top_up_succeeded",
+    TopUpFailed => "top_up_failed",
+    PeriodClosed => "period_closed",
+    AlertRaised => "alert_raised",
+    AlertCleared => "alert_cleared",
+    WebhookSet => "webhook_set",
+    WebhookRemoved => "webhook_removed",
+    DeliveryAttempted => "delivery_attempted",
+    DeliveryRequested => "delivery_requested",
 }
 
 /// See [`Event::NameIntroduced`].

@@ -14,11 +14,13 @@ mod price;
 mod price_map;
 mod rating;
 mod record;
+mod role;
 mod schedule;
 mod sealed;
 mod time;
 mod usage;
 mod voucher;
+mod zone;
 mod zoned;
 
 pub use chrono_tz::Tz;
@@ -42,6 +44,7 @@ pub use rating::rate;
 pub use record::{
     CodecError, CommandHeader, CommandKey, Fingerprint, RECORD_BYTES_MAX, Record, Recorded,
 };
+pub use role::Role;
 pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError, is_expired};
@@ -50,4 +53,5 @@ pub use voucher::{
     KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,
     VoucherIdError, VoucherItem, VoucherPayload,
 };
+pub use zone::Zone;
 pub use zoned::ZonedTimestamp;

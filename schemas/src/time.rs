@@ -68,6 +68,16 @@ impl Timestamp {
         Day(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }))
     }
 
+    /// The calendar day that this moment lies in on the clocks of `zone`.
+    #[must_use]
+    pub fn day_in(self, zone: Tz) -> Day {
+        if zone == Tz::UTC {
+            return self.day();
+        }
+        let date = self.to_chrono().with_timezone(&zone).date_naive();
+        Day::from_chrono(date).unwrap_or_else(|| self.day())
+    }
+
     /// The beginning of the second that this moment lies in.
     #[must_use]
     pub const fn whole_second(self) -> Self {

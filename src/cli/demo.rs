@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use schemas::Name;
+use schemas::{Name, Role};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{logging, stop};
 use crate::clock::Clock;
-use crate::config::{ApiKey, Config, Flags, Intake, Listen, Log, LogFormat, Role, Secret};
+use crate::config::{ApiKey, Config, Flags, Intake, Listen, Log, LogFormat, Secret};
 use crate::demo::{self, Demo, Founded, Plan, Status};
 use crate::service::{self, Book};
 use crate::views::Views;

@@ -3,10 +3,10 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use schemas::{ExpiryRule, Name, Tz};
+use schemas::{ExpiryRule, Name, Role, Tz};
 use serde::{Deserialize, Deserializer, de};
 
-use super::Secret;
+use super::{Accounts, Billing, Secret, Smtp, Stripe, Webhooks};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -34,6 +34,16 @@ pub struct Config {
     pub vouchers: Vouchers,
     /// The gateway whose counters follow the ledger.
     pub gateway: Gateway,
+    /// Bills and top-ups.
+    pub billing: Billing,
+    /// Through which tenants pay.
+    pub stripe: Stripe,
+    /// Webhooks that go out.
+    pub webhooks: Webhooks,
+    /// Where e-mail goes out.
+    pub smtp: Smtp,
+    /// People who sign in.
+    pub accounts: Accounts,
     /// What the operator reads.
     pub log: Log,
 }
@@ -52,6 +62,11 @@ impl Default for Config {
             schedule: Schedules::default(),
             vouchers: Vouchers::default(),
             gateway: Gateway::default(),
+            billing: Billing::default(),
+            stripe: Stripe::default(),
+            webhooks: Webhooks::default(),
+            smtp: Smtp::default(),
+            accounts: Accounts::default(),
             log: Log::default(),
         }
     }
@@ -140,51 +155,6 @@ pub struct ApiKey {
     pub user: Option<Name>,
     /// How the log names it as an actor.
     pub name: Name,
-}
-
-/// What a caller may see and change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Everything, of all tenants.
-    Developer,
-    /// Everything of one tenant.
-    TenantAdmin,
-    /// What is the user's own.
-    TenantUser,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 3] = [Self::Developer, Self::TenantAdmin, Self::TenantUser];
-
-    /// As it is written in tokens and in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Developer => "developer",
-            Self::TenantAdmin => "tenant_admin",
-            Self::TenantUser => "tenant_user",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
-            format!(
-                "must be `developer`, `tenant_admin` or `tenant_user`, got `{}`",
-                text.chars().take(64).collect::<String>()
-            )
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Role {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
 }
 
 /// How tokens are verified. Without a secret, a key set address or `trust_upstream_jwt`, no token

@@ -1,9 +1,13 @@
 //! The rules: what a command leads to, given the state and the time. `decide` may refuse and may not
 //! act; it reads no clock, does no I/O and changes nothing.
 
+mod accounts;
+mod alerts;
+mod bills;
 mod calls;
 mod counters;
 mod due;
+mod holds;
 mod money;
 mod naming;
 mod prices;
@@ -11,8 +15,10 @@ mod quota;
 mod rejection;
 mod strategies;
 mod tenants;
+mod top_ups;
 mod users;
 mod vouchers;
+mod webhooks;
 
 use projections::books::Deciding;
 use projections::calls::Key;
@@ -24,7 +30,10 @@ use schemas::{
 };
 
 pub use due::Due;
-pub use rejection::{Blame, Rejection};
+pub use rejection::{
+    AccountRejection, BillRejection, Blame, HoldRejection, Rejection, TenantRejection,
+    TopUpRejection, WebhookRejection,
+};
 pub use strategies::{Rehearsal, Verdict, judge, rehearse};
 pub use vouchers::VOUCHER_ITEMS_MAX;
 
@@ -201,6 +210,28 @@ fn decide_command(
         Command::LapseVouchers { vouchers_max } => {
             vouchers::lapse(books, state.due.lapsed_vouchers(now), *vouchers_max, now)
         }
+        Command::UpdateTenant(command) => tenants::update(books, command, naming)?,
+        Command::SetConsumptionLimits(command) => tenants::set_limits(books, command, naming)?,
+        Command::SetAutoTopUp(command) => tenants::set_auto_top_up(books, command, naming)?,
+        Command::SetAccount(command) => accounts::set(books, command, naming)?,
+        Command::OpenSession(command) => accounts::open_session(books, command, now, naming)?,
+        Command::CloseSession { session } => accounts::close_session(books, *session),
+        Command::IssueApiKey(command) => accounts::issue_key(books, command, now, naming)?,
+        Command::RevokeApiKey(command) => accounts::revoke_key(books, command, naming)?,
+        Command::PlaceHold(command) => holds::place(books, command, now, naming)?,
+        Command::ReleaseHold(command) => holds::release(books, command, naming)?,
+        Command::ExpireHolds { holds_max } => holds::expire(books, now, *holds_max),
+        Command::PostBill(command) => bills::post(&state.deciding, *command, now)?,
+        Command::CreditWallet(command) => money::credit(books, command, naming)?,
+        Command::StartTopUp(command) => top_ups::start(books, command, now, naming)?,
+        Command::LinkTopUp(command) => top_ups::link(books, command)?,
+        Command::SettleTopUp(command) => top_ups::settle(books, command, naming)?,
+        Command::ClosePeriod(command) => bills::close_period(books, *command, now)?,
+        Command::ReviewAlerts(command) => alerts::review(books, command, now),
+        Command::SetWebhook(command) => webhooks::set(books, command, naming)?,
+        Command::RemoveWebhook { webhook } => webhooks::remove(books, *webhook)?,
+        Command::RecordDelivery(delivery) => webhooks::record_delivery(books, delivery),
+        Command::RequestDelivery(command) => webhooks::request_delivery(books, command)?,
     };
     Ok((!events.is_empty()).then_some((explicit, events)))
 }

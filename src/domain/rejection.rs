@@ -1,9 +1,23 @@
 //! Why a command is refused: expected, named, and the sender's to mend.
 
+mod accounts;
+mod bills;
+mod holds;
+mod tenants;
+mod top_ups;
+mod webhooks;
+
 use std::borrow::Cow;
 
 use schemas::{Credits, Timestamp};
 use thiserror::Error;
+
+pub use accounts::AccountRejection;
+pub use bills::BillRejection;
+pub use holds::HoldRejection;
+pub use tenants::TenantRejection;
+pub use top_ups::TopUpRejection;
+pub use webhooks::WebhookRejection;
 
 /// A refusal. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -162,6 +176,24 @@ pub enum Rejection {
     /// A voucher whose own time has run out.
     #[error("Voucher has expired")]
     VoucherLapsed,
+    /// About tenants.
+    #[error(transparent)]
+    Tenant(#[from] TenantRejection),
+    /// About holds.
+    #[error(transparent)]
+    Hold(#[from] HoldRejection),
+    /// About accounts and API keys.
+    #[error(transparent)]
+    Account(#[from] AccountRejection),
+    /// About bills and credits.
+    #[error(transparent)]
+    Bill(#[from] BillRejection),
+    /// About payments.
+    #[error(transparent)]
+    TopUp(#[from] TopUpRejection),
+    /// About webhooks.
+    #[error(transparent)]
+    Webhook(#[from] WebhookRejection),
 }
 
 /// Who can do what about a refusal.
@@ -177,6 +209,12 @@ pub enum Blame {
     Key,
     /// The operator has not configured it.
     Operator,
+    /// There is not enough to pay for it.
+    Funds,
+    /// A limit in time does not allow it.
+    Limit,
+    /// It is closed to whom it concerns.
+    Status,
 }
 
 impl Rejection {
@@ -213,6 +251,12 @@ impl Rejection {
             Self::VoucherRedeemed => "voucher_redeemed",
             Self::VoucherCancelled => "voucher_cancelled",
             Self::VoucherLapsed => "voucher_lapsed",
+            Self::Tenant(rejection) => rejection.code(),
+            Self::Hold(rejection) => rejection.code(),
+            Self::Account(rejection) => rejection.code(),
+            Self::Bill(rejection) => rejection.code(),
+            Self::TopUp(rejection) => rejection.code(),
+            Self::Webhook(rejection) => rejection.code(),
         }
     }
 
@@ -251,6 +295,12 @@ impl Rejection {
             | Self::TickAhead
             | Self::NoSuchVoucher
             | Self::VouchersOff => None,
+            Self::Tenant(rejection) => rejection.field(),
+            Self::Hold(rejection) => rejection.field(),
+            Self::Account(rejection) => rejection.field(),
+            Self::Bill(rejection) => rejection.field(),
+            Self::TopUp(rejection) => rejection.field(),
+            Self::Webhook(rejection) => rejection.field(),
         }
     }
 
@@ -269,6 +319,12 @@ impl Rejection {
             | Self::VoucherCancelled
             | Self::VoucherLapsed => Blame::State,
             Self::VouchersOff => Blame::Operator,
+            Self::Tenant(rejection) => rejection.blame(),
+            Self::Hold(rejection) => rejection.blame(),
+            Self::Account(rejection) => rejection.blame(),
+            Self::Bill(rejection) => rejection.blame(),
+            Self::TopUp(rejection) => rejection.blame(),
+            Self::Webhook(rejection) => rejection.blame(),
             Self::AmountOutOfRange { .. }
             | Self::AmountRule { .. }
             | Self::TextTooLong { .. }

@@ -1,8 +1,13 @@
 //! Tenants and users: those that somebody has made known.
 
-use schemas::{Event, RegisterTenant, RegisterUser, TenantRegistered, UserRegistered};
+use projections::books::Books;
+use schemas::{
+    Event, RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits, TenantRegistered,
+    UpdateTenant, UserRegistered,
+};
 
 use super::naming::Naming;
+use super::rejection::Rejection;
 
 /// A tenant is known from now on.
 pub(super) fn register(registration: &RegisterTenant, naming: &mut Naming<'_>) -> Vec<Event> {
@@ -15,4 +20,31 @@ pub(super) fn register(registration: &RegisterTenant, naming: &mut Naming<'_>) -
 pub(super) fn register_user(registration: &RegisterUser, naming: &mut Naming<'_>) -> Vec<Event> {
     let (user, tenant) = (naming.id(&registration.user), naming.id(&registration.tenant));
     vec![Event::UserRegistered(UserRegistered { user, tenant })]
+}
+
+/// A tenant's terms from now on.
+pub(super) fn update(
+    _books: &Books,
+    _command: &UpdateTenant,
+    _naming: &mut Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    Ok(Vec::new())
+}
+
+/// How much a tenant may use from now on.
+pub(super) fn set_limits(
+    _books: &Books,
+    _command: &SetConsumptionLimits,
+    _naming: &Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    Ok(Vec::new())
+}
+
+/// How a tenant's wallet fills itself from now on.
+pub(super) fn set_auto_top_up(
+    _books: &Books,
+    _command: &SetAutoTopUp,
+    _naming: &Naming<'_>,
+) -> Result<Vec<Event>, Rejection> {
+    Ok(Vec::new())
 }

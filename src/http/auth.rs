@@ -1,24 +1,26 @@
-//! Who calls, and what they may see. A guard in front of every route but the open ones puts the
-//! [`Caller`] into the request; tenancy is decided here and nowhere else.
+//! Who calls, and what they may see. A guard in front of every route but the open ones refuses
+//! roles that may not call it and puts the [`Caller`] into the request; tenancy is decided here and
+//! nowhere else.
 
 mod error;
 mod jwks;
 mod keys;
+mod rights;
 mod token;
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
+    extract::{FromRequestParts, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use schemas::Name;
+use schemas::{Name, Role};
 
 use super::{
-    AppState,
+    AppState, gateway_api,
     problem::{InvalidParameter, Kind, ParameterSource, Problem},
 };
-use crate::config::{self, Role};
+use crate::config;
 
 pub use error::AuthError;
 use keys::ApiKeys;
@@ -65,30 +67,19 @@ pub struct Scope {
 }
 
 impl Caller {
-    /// Passes developers.
+    /// Passes whoever has this role, or one that may more.
     ///
     /// # Errors
     /// For everyone else.
-    pub fn require_developer(&self) -> Result<(), Problem> {
-        match self.role {
-            Role::Developer => Ok(()),
-            Role::TenantAdmin | Role::TenantUser => {
-                Err(Problem::forbidden("only a `developer` may do this"))
-            }
+    fn require(&self, least: Role) -> Result<(), Problem> {
+        if self.role >= least {
+            return Ok(());
         }
-    }
-
-    /// Passes developers and tenant administrators.
-    ///
-    /// # Errors
-    /// For tenant users.
-    pub fn require_admin(&self) -> Result<(), Problem> {
-        match self.role {
-            Role::Developer | Role::TenantAdmin => Ok(()),
-            Role::TenantUser => {
-                Err(Problem::forbidden("only a `developer` or `tenant_admin` may do this"))
-            }
-        }
+        let allowed = match least {
+            Role::Developer => "a `developer`",
+            Role::TenantAdmin | Role::TenantUser => "a `developer` or `tenant_admin`",
+        };
+        Err(Problem::forbidden(format!("only {allowed} may do this")))
     }
 
     /// What the caller sees of the tenant they ask for: a developer of any, or of all when none is
@@ -177,13 +168,15 @@ pub(super) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match state.authenticator().authenticate(request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => Problem::from(error).into_response(),
+    let caller = match state.authenticator().authenticate(request.headers()).await {
+        Ok(caller) => caller,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    if let Err(problem) = caller.require(least_role(&request)) {
+        return problem.into_response();
     }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
 }
 
 /// As [`guard`], for routes that gateways call: an API key may also come in the header that they
@@ -193,13 +186,21 @@ pub(super) async fn guard_gateways(
     mut request: Request,
     next: Next,
 ) -> Response {
-    match state.authenticator().authenticate_gateway(request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(error) => Problem::from(error).into_response(),
+    let caller = match state.authenticator().authenticate_gateway(request.headers()).await {
+        Ok(caller) => caller,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    if let Err(problem) = caller.require(least_role(&request)) {
+        return gateway_api::unauthorized(&problem).into_response();
     }
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+/// The least role that may send a request.
+fn least_role(request: &Request) -> Role {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    rights::least_role(request.method(), route)
 }
 
 /// Knows the keys, and how tokens are verified.

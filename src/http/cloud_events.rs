@@ -44,7 +44,6 @@ async fn ingest(
     caller: Caller,
     request: Request,
 ) -> Result<Reply<Accepted>, Problem> {
-    caller.require_developer()?;
     let is_batch = is_batch(request.headers());
     let limits = state.limits();
     let bytes = body::json_bytes(request, limits.body_bytes_max).await?;

@@ -20,7 +20,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AppState,
-    auth::Caller,
     ledger::{AtLeast, Reply, fault, reading},
     params::Query,
     problem::{ParameterSource, Problem},
@@ -67,11 +66,9 @@ struct EventPage {
     params(EventsQuery), responses((status = 200, body = EventPage)))]
 async fn events(
     State(state): State<AppState>,
-    caller: Caller,
     _: AtLeast,
     Query(query): Query<EventsQuery>,
 ) -> Result<Reply<EventPage>, Problem> {
-    caller.require_developer()?;
     let limit = query.limit.unwrap_or(PAGE_DEFAULT);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(fault("limit", format!("must be 1 to {PAGE_MAX}"), ParameterSource::Query));
@@ -105,11 +102,9 @@ struct StreamQuery {
     responses((status = 200, description = "The stream", content_type = "text/event-stream")))]
 async fn stream(
     State(state): State<AppState>,
-    caller: Caller,
     headers: HeaderMap,
     Query(query): Query<StreamQuery>,
 ) -> Result<Sse<impl Stream<Item = Result<ServerEvent, Infallible>>>, Problem> {
-    caller.require_developer()?;
     let last = match headers.get("last-event-id") {
         None => None,
         Some(value) => {

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use replay::ReadError;
-use schemas::{Command, Envelope, Name, Sequence, Timestamp};
+use schemas::{Command, Envelope, Name, Role, Sequence, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use uuid::Uuid;
 
@@ -20,7 +20,6 @@ use super::{
     problem::{InvalidParameter, Kind, ParameterSource, Problem},
 };
 use crate::{
-    config::Role,
     domain::{Blame, Rejection},
     reports::ReportError,
     views::{AsOf, AsOfError, Point},
@@ -251,6 +250,9 @@ impl From<Rejection> for Problem {
             Blame::State => Kind::Conflict,
             Blame::Key => Kind::Unprocessable,
             Blame::Operator => Kind::Unavailable,
+            Blame::Funds => Kind::PaymentRequired,
+            Blame::Limit => Kind::TooManyRequests,
+            Blame::Status => Kind::Forbidden,
         };
         let problem = Self::new(kind, rejection.code(), rejection.to_string());
         let Some(field) = rejection.field() else { return problem };

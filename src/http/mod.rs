@@ -2,6 +2,9 @@
 //! about quota or money; that is asked of the writer and the read models.
 
 mod admin;
+mod alerts;
+mod analytics;
+mod api_keys;
 pub mod auth;
 mod billing;
 pub mod body;
@@ -9,17 +12,23 @@ mod cloud_events;
 mod consumption;
 mod docs;
 mod events;
+mod exports;
 mod gateway_api;
 pub mod health;
+mod holds;
 mod ledger;
 mod metrics;
 mod observe;
 mod openapi;
+mod organization;
 pub mod params;
 mod personal;
 pub mod problem;
 mod quota;
+mod reports;
+mod sign_in;
 mod strategies;
+mod webhooks;
 
 use std::{future::IntoFuture, sync::Arc, time::Duration};
 
@@ -165,6 +174,15 @@ fn guarded(has_manual_clock: bool) -> OpenApiRouter<AppState> {
         .merge(quota::router())
         .merge(strategies::router())
         .merge(billing::router())
+        .merge(holds::router())
+        .merge(organization::router())
+        .merge(api_keys::router())
+        .merge(analytics::router())
+        .merge(reports::router())
+        .merge(exports::router())
+        .merge(alerts::router())
+        .merge(webhooks::router())
+        .merge(sign_in::router())
         .merge(admin::grants::router())
         .merge(admin::wallets::router())
         .merge(admin::prices::router())

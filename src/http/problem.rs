@@ -19,6 +19,8 @@ pub enum Kind {
     Invalid,
     /// Who calls is not known.
     Unauthenticated,
+    /// There is not enough money or quota for it.
+    PaymentRequired,
     /// Who calls may not do this.
     Forbidden,
     /// There is no such thing.
@@ -33,6 +35,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// Understood, and refused by a rule.
     Unprocessable,
+    /// Too often, or more than a limit in time allows.
+    TooManyRequests,
     /// Our fault.
     Internal,
     /// Try again soon.
@@ -41,9 +45,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Invalid,
         Self::Unauthenticated,
+        Self::PaymentRequired,
         Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -51,6 +56,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::Unprocessable,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Unavailable,
     ];
@@ -61,6 +67,7 @@ impl Kind {
         match self {
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::PaymentRequired => StatusCode::PAYMENT_REQUIRED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -68,6 +75,7 @@ impl Kind {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -79,6 +87,7 @@ impl Kind {
         match self {
             Self::Invalid => "Invalid request",
             Self::Unauthenticated => "Not authenticated",
+            Self::PaymentRequired => "Payment required",
             Self::Forbidden => "Not permitted",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
@@ -86,6 +95,7 @@ impl Kind {
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::Unprocessable => "Refused",
+            Self::TooManyRequests => "Too many requests",
             Self::Internal => "Internal error",
             Self::Unavailable => "Temporarily unavailable",
         }

@@ -6,7 +6,7 @@ mod vouchers;
 
 use axum::extract::State;
 use projections::quota::Account;
-use schemas::{Credits, Name, Sequence, Timestamp, UserId};
+use schemas::{Credits, Name, Role, Sequence, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,10 +18,7 @@ use super::{
     params::{Query, page},
     problem::{ParameterSource, Problem},
 };
-use crate::{
-    config::Role,
-    views::{AsOf, QuotaEntry},
-};
+use crate::views::{AsOf, QuotaEntry};
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

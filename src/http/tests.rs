@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
-use schemas::{Name, Timestamp};
+use schemas::{Name, Role, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::*;
 use crate::{
-    config::{ApiKey, Role, Secret},
+    config::{ApiKey, Secret},
     service::Book,
 };
 use health::{Check, Reporters};

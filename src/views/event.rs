@@ -1,7 +1,13 @@
 //! Events as JSON, with every number resolved to its name: what `GET /api/v1/events`, the event
 //! stream, the outgoing messages and exports show.
 
+mod accounts;
+mod alerts;
+mod bills;
+mod holds;
 mod quota;
+mod tenants;
+mod top_ups;
 
 use projections::names::Names;
 use replay::ReadError;
@@ -11,7 +17,13 @@ use schemas::{
 };
 use serde::Serialize;
 
+pub use accounts::AccountEventData;
+pub use alerts::AlertEventData;
+pub use bills::BillEventData;
+pub use holds::HoldEventData;
 pub use quota::{QuotaEventData, outcome_name};
+pub use tenants::TenantEventData;
+pub use top_ups::TopUpEventData;
 
 use super::{Consumed, DrawnLot, TokenConsumption, Views};
 use crate::outbox::OutgoingEvent;
@@ -135,6 +147,12 @@ pub enum EventData {
         user_id: String,
         organization_id: String,
     },
+    Tenant(Box<TenantEventData>),
+    Account(Box<AccountEventData>),
+    Hold(Box<HoldEventData>),
+    Bill(Box<BillEventData>),
+    TopUp(Box<TopUpEventData>),
+    Alert(Box<AlertEventData>),
     Quota(Box<QuotaEventData>),
 }
 
@@ -240,6 +258,51 @@ impl EventData {
             | Event::ConflictObserved(_)
             | Event::ConsumptionRecorded(_)
             | Event::ConsumptionRated(_) => Self::of_calls(names, recorded),
+            Event::TenantUpdated(_)
+            | Event::TenantStatusChanged(_)
+            | Event::ConsumptionLimitsSet(_)
+            | Event::AutoTopUpSet(_) => match TenantEventData::new(names, &recorded.event) {
+                Some(data) => Self::Tenant(Box::new(data)),
+                None => unreachable!("not an event of tenants: {}", recorded.event.type_name()),
+            },
+            Event::AccountSet(_)
+            | Event::PasswordSet(_)
+            | Event::SessionOpened(_)
+            | Event::SessionClosed(_)
+            | Event::ApiKeyIssued(_)
+            | Event::ApiKeyRevoked(_) => match AccountEventData::new(names, &recorded.event) {
+                Some(data) => Self::Account(Box::new(data)),
+                None => unreachable!("not an event of accounts: {}", recorded.event.type_name()),
+            },
+            Event::HoldPlaced(_) | Event::HoldReleased(_) | Event::HoldExpired(_) => {
+                match HoldEventData::new(names, &recorded.event) {
+                    Some(data) => Self::Hold(Box::new(data)),
+                    None => unreachable!("not an event of holds: {}", recorded.event.type_name()),
+                }
+            }
+            Event::BillItemized(_)
+            | Event::BillPosted(_)
+            | Event::WalletCredited(_)
+            | Event::PeriodClosed(_) => match BillEventData::new(names, &recorded.event) {
+                Some(data) => Self::Bill(Box::new(data)),
+                None => unreachable!("not an event of bills: {}", recorded.event.type_name()),
+            },
+            Event::TopUpStarted(_)
+            | Event::TopUpLinked(_)
+            | Event::TopUpSucceeded(_)
+            | Event::TopUpFailed(_) => match TopUpEventData::new(names, &recorded.event) {
+                Some(data) => Self::TopUp(Box::new(data)),
+                None => unreachable!("not an event of top_ups: {}", recorded.event.type_name()),
+            },
+            Event::AlertRaised(_)
+            | Event::AlertCleared(_)
+            | Event::WebhookSet(_)
+            | Event::WebhookRemoved(_)
+            | Event::DeliveryAttempted(_)
+            | Event::DeliveryRequested(_) => match AlertEventData::new(names, &recorded.event) {
+                Some(data) => Self::Alert(Box::new(data)),
+                None => unreachable!("not an event of alerts: {}", recorded.event.type_name()),
+            },
             Event::UserDescribed(_)
             | Event::UserErased(_)
             | Event::QuotaWithdrawn(_)

@@ -22,7 +22,10 @@ use tokio::sync::watch;
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
-pub use event::{EventData, EventView, QuotaEventData, outcome_name, rule_name};
+pub use event::{
+    AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,
+    QuotaEventData, TenantEventData, TopUpEventData, outcome_name, rule_name,
+};
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};

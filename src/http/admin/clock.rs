@@ -9,9 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     clock::ClockError,
     http::{
-        AppState,
-        auth::Caller,
-        body,
+        AppState, body,
         problem::{Kind, Problem},
     },
 };
@@ -32,8 +30,7 @@ pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
 /// Where the manual clock stands.
 #[utoipa::path(get, path = "/api/v1/admin/clock", tag = "admin",
     responses((status = 200, body = Now)))]
-async fn read(State(state): State<AppState>, caller: Caller) -> Result<Json<Now>, Problem> {
-    caller.require_developer()?;
+async fn read(State(state): State<AppState>) -> Result<Json<Now>, Problem> {
     Ok(Json(Now { now: state.clock().now() }))
 }
 
@@ -42,10 +39,8 @@ async fn read(State(state): State<AppState>, caller: Caller) -> Result<Json<Now>
     responses((status = 200, body = Now)))]
 async fn advance(
     State(state): State<AppState>,
-    caller: Caller,
     body::Json(Now { now }): body::Json<Now>,
 ) -> Result<Json<Now>, Problem> {
-    caller.require_developer()?;
     state.clock().advance_to(now)?;
     if let Err(error) = state.jobs().run_due().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "what is due now was put off");

@@ -106,7 +106,6 @@ async fn moved(
     command: Command,
     (tenant, amount, reason): (Name, Money, String),
 ) -> Result<Reply<Moved>, Problem> {
-    caller.require_developer()?;
     let receipt = submit(state, caller, key, command).await?;
     let organization_id = tenant.as_str().to_owned();
     let sequence = receipt.sequence;

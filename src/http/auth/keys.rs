@@ -80,7 +80,7 @@ fn from_hexadecimal(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Role;
+    use schemas::Role;
 
     fn key(key: Option<&str>, sha256: Option<&str>, name: &str) -> ApiKey {
         ApiKey {

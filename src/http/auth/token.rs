@@ -9,12 +9,12 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, Validation, dangerous::insecure_decode, decode, decode_header,
     errors::ErrorKind,
 };
-use schemas::Name;
+use schemas::{Name, Role};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{AuthError, Caller, Identity, jwks::KeySet};
-use crate::config::{Jwt, Role};
+use crate::config::Jwt;
 
 /// Verifies tokens.
 #[derive(Debug)]

@@ -42,7 +42,6 @@ async fn record(
     caller: Caller,
     request: Request,
 ) -> Result<Reply<TokenConsumption>, Problem> {
-    caller.require_developer()?;
     let bytes = body::json_bytes(request, state.limits().body_bytes_max).await?;
     let report = parse_consumption(&bytes, state.clock().now())?;
     let command = Command::RecordConsumption(Box::new(report));
@@ -127,7 +126,6 @@ async fn record_batch(
     caller: Caller,
     request: Request,
 ) -> Result<Reply<BatchReport>, Problem> {
-    caller.require_developer()?;
     let limits = state.limits();
     let bytes = body::json_bytes(request, limits.body_bytes_max).await?;
     let items: Vec<&RawValue> = body::parse(&bytes)?;

@@ -13,9 +13,7 @@ use super::strategy_id;
 use crate::{
     domain::{Rehearsal, Rejection, Verdict, rehearse},
     http::{
-        AppState,
-        auth::Caller,
-        body,
+        AppState, body,
         ledger::{AtLeast, Reply, fault, reading},
         params::Path,
         problem::{ParameterSource, Problem},
@@ -105,12 +103,10 @@ struct Judged {
     responses((status = 200, body = Preview)))]
 async fn preview(
     State(state): State<AppState>,
-    caller: Caller,
     _: AtLeast,
     Path(id): Path<String>,
     question: Option<body::Json<Question>>,
 ) -> Result<Reply<Preview>, Problem> {
-    caller.require_developer()?;
     let id = strategy_id(&id)?;
     let Question { at, limit, cursor, user_id } =
         question.map(|body::Json(question)| question).unwrap_or_default();

@@ -5,8 +5,8 @@ mod kept;
 
 use bincode::{Decode, Encode};
 use schemas::{
-    CallContext, Credits, Event, ExternalId, Fingerprint, HoldPlaced, ModelId, Money, Recorded,
-    Sequence, TenantId, Timestamp, UserId,
+    CallContext, Credits, Event, Fingerprint, HoldPlaced, Money, Recorded, Sequence, TenantId,
+    Timestamp, UserId,
 };
 
 use crate::calls::Key;
@@ -17,22 +17,8 @@ use kept::{Kept, KeptFor, Whose};
 /// A hold that has not ended, or whose end is not on record yet.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Hold {
-    /// Who will pay.
-    pub tenant: TenantId,
-    /// Who will call.
-    pub user: Option<UserId>,
-    /// With which model.
-    pub model: Option<ModelId>,
-    /// The call, by its sender's id.
-    pub request_id: ExternalId,
-    /// Money that is kept free.
-    pub amount: Money,
-    /// Quota of the user's that is kept free.
-    pub credits: Credits,
-    /// Tokens that count towards the limits.
-    pub tokens: u64,
-    /// The moment from which it counts no longer: the beginning of a second.
-    pub expires_at: Timestamp,
+    /// What it keeps, for which call and how long: to the beginning of a second.
+    pub placed: HoldPlaced,
     /// When it was placed.
     pub placed_at: Timestamp,
     /// Of the command that asked for it.
@@ -43,21 +29,21 @@ impl Hold {
     /// Whether its time has run out at `now`.
     #[must_use]
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.expires_at <= now
+        self.placed.expires_at <= now
     }
 
     fn key(&self) -> Key {
-        Key::of_call(self.tenant, &self.request_id)
+        Key::of_call(self.placed.tenant, &self.placed.request_id)
     }
 
     /// What it keeps of whom.
     fn parts(&self) -> impl Iterator<Item = (Whose, Kept)> {
-        let Self { tenant, user, amount, credits, tokens, .. } = self;
-        let of_tenant = (Whose::Tenant(*tenant), Kept::of(*amount, Credits::ZERO, *tokens));
-        let of_user = user.into_iter().flat_map(|user| {
+        let HoldPlaced { tenant, user, amount, credits, tokens, .. } = self.placed;
+        let of_tenant = (Whose::Tenant(tenant), Kept::of(amount, Credits::ZERO, tokens));
+        let of_user = user.into_iter().flat_map(move |user| {
             [
-                (Whose::User(*user), Kept::of(Money::ZERO, *credits, 0)),
-                (Whose::Member(*tenant, *user), Kept::of(Money::ZERO, Credits::ZERO, *tokens)),
+                (Whose::User(user), Kept::of(Money::ZERO, credits, 0)),
+                (Whose::Member(tenant, user), Kept::of(Money::ZERO, Credits::ZERO, tokens)),
             ]
         });
         std::iter::once(of_tenant).chain(of_user)
@@ -139,21 +125,11 @@ impl Holds {
     }
 
     fn place(&mut self, recorded: &Recorded, placed: &HoldPlaced) {
-        let hold = Hold {
-            tenant: placed.tenant,
-            user: placed.user,
-            model: placed.model,
-            request_id: placed.request_id.clone(),
-            amount: placed.amount,
-            credits: placed.credits,
-            tokens: placed.tokens,
-            expires_at: placed.expires_at,
-            placed_at: recorded.recorded_at,
-            fingerprint: self.fingerprint,
-        };
+        let placed_at = recorded.recorded_at;
+        let hold = Hold { placed: placed.clone(), placed_at, fingerprint: self.fingerprint };
         for (whose, part) in hold.parts() {
             let kept = self.kept.get_or_insert_with(whose, KeptFor::default);
-            kept.add(recorded.sequence, hold.expires_at, part);
+            kept.add(recorded.sequence, hold.placed.expires_at, part);
         }
         self.calls.insert(hold.key(), recorded.sequence);
         self.holds.insert(recorded.sequence, hold);
@@ -163,7 +139,7 @@ impl Holds {
         let Some(hold) = self.holds.remove(&sequence) else { return };
         for (whose, part) in hold.parts() {
             let Some(kept) = self.kept.get_mut(&whose) else { continue };
-            kept.remove(sequence, hold.expires_at, part);
+            kept.remove(sequence, hold.placed.expires_at, part);
             if kept.is_empty() {
                 self.kept.remove(&whose);
             }

@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn days_and_months_are_those_of_the_tenants_zone() {
-        let mut of_tenant = OfTenant { zone: Zone(schemas::Tz::Asia__Tokyo), ..OfTenant::default() };
+        let mut of_tenant =
+            OfTenant { zone: Zone(schemas::Tz::Asia__Tokyo), ..OfTenant::default() };
         let at = |text| Timestamp::parse(text).expect("RFC 3339");
         for (moment, day, month) in [
             ("2025-03-31T14:59:59.999999Z", "2025-03-31", "2025-03-01"),
@@ -189,7 +190,10 @@ mod tests {
             ("2025-03-31T14:59:59Z", "2025-03-31", "2025-03-01"),
         ] {
             let (found_day, found_month) = of_tenant.periods(at(moment));
-            assert_eq!((found_day.to_string(), found_month.to_string()), (day.into(), month.into()));
+            assert_eq!(
+                (found_day.to_string(), found_month.to_string()),
+                (day.into(), month.into())
+            );
             of_tenant.days.add(found_day, tokens(1));
             of_tenant.months.add(found_month, tokens(1));
         }

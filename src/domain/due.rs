@@ -7,8 +7,8 @@ use projections::books::{Books, Deciding};
 use projections::calls::{Calls, Key};
 use projections::holds::Holds;
 use schemas::{
-    CallContext, Credits, Event, HoldExpired, ItemOutcome, PairingTimedOut, QuotaExpired, Recorded, Sequence,
-    Timestamp, UserId, VoucherId, is_expired,
+    CallContext, Credits, Event, HoldExpired, ItemOutcome, PairingTimedOut, QuotaExpired, Recorded,
+    Sequence, Timestamp, UserId, VoucherId, is_expired,
 };
 
 /// How many holds that have ended are kept in mind beside as many as there are.
@@ -51,7 +51,8 @@ impl Due {
             .filter(|(_, voucher)| voucher.closed.is_none())
             .filter_map(|(id, voucher)| Some((voucher.lapses_at?, id)))
             .collect();
-        let holds = deciding.books.holds.all().map(|(id, hold)| (hold.expires_at, id)).collect();
+        let holds =
+            deciding.books.holds.all().map(|(id, hold)| (hold.placed.expires_at, id)).collect();
         Self { lots, vouchers, holds, halves }
     }
 
@@ -136,7 +137,7 @@ impl Due {
             .iter()
             .take_while(|(expires_at, _)| *expires_at <= now)
             .filter_map(|(_, id)| {
-                let tenant = open.find(*id)?.tenant;
+                let tenant = open.find(*id)?.placed.tenant;
                 Some(Event::HoldExpired(HoldExpired { tenant, hold: *id }))
             })
             .take(usize::try_from(most).unwrap_or(usize::MAX))

@@ -10,14 +10,13 @@ use schemas::{
     UserId, rate,
 };
 
+use super::money::BALANCE_MAX;
 use super::naming::Naming;
 use super::rejection::{HoldRejection, LimitKind, Rejection};
 use super::{Refusal, State};
 
 /// The longest that something is kept free, in seconds: a day.
 const TTL_SECONDS_MAX: u32 = 86_400;
-/// The most that one hold keeps, in USD: a million million.
-const AMOUNT_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
 
 /// A hold, if there is room for it. What is asked for again is the hold that there is.
 pub(super) fn place(
@@ -85,14 +84,14 @@ pub(super) fn release(
 ) -> Result<Vec<Event>, Rejection> {
     let Some(hold) = books.holds.find(command.hold) else { return Ok(Vec::new()) };
     if let Some(tenant) = &command.tenant
-        && naming.known(tenant) != Some(hold.tenant)
+        && naming.known(tenant) != Some(hold.placed.tenant)
     {
         return Err(HoldRejection::NoSuchHold.into());
     }
     if hold.is_over(now) {
         return Ok(Vec::new());
     }
-    let (tenant, hold) = (hold.tenant, command.hold);
+    let (tenant, hold) = (hold.placed.tenant, command.hold);
     Ok(vec![Event::HoldReleased(HoldReleased { tenant, hold })])
 }
 
@@ -112,7 +111,7 @@ fn usage(command: &PlaceHold) -> Result<Usage, Rejection> {
         Some(amount) if amount.is_negative() => {
             Err(Rejection::AmountRule { field: "amount", rule: "zero or above" })
         }
-        Some(amount) if amount > AMOUNT_MAX => {
+        Some(amount) if amount > BALANCE_MAX => {
             Err(Rejection::AmountOutOfRange { field: "amount" })
         }
         _ => Ok(Usage {
@@ -165,7 +164,7 @@ fn amount(
     let markup = books.tenants.terms(tenant).markup_basis_points.now();
     let share = u64::try_from(markup.saturating_add(10_000)).unwrap_or(0);
     match price.checked_ratio(share, 10_000) {
-        Some(amount) if amount <= AMOUNT_MAX => Ok(Some(amount)),
+        Some(amount) if amount <= BALANCE_MAX => Ok(Some(amount)),
         _ => Err(Rejection::AmountOutOfRange { field: "maxTokens" }),
     }
 }
@@ -236,11 +235,8 @@ fn check_limits(
         }
         Err(HoldRejection::LimitExceeded { which, limit, used, held, needed })
     };
-    let held = if limits.monthly == 0 && limits.daily == 0 {
-        0
-    } else {
-        holds.held_tokens(tenant, now)
-    };
+    let held =
+        if limits.monthly == 0 && limits.daily == 0 { 0 } else { holds.held_tokens(tenant, now) };
     check(LimitKind::Monthly, limits.monthly, usage.month(tenant, month), held)?;
     check(LimitKind::Daily, limits.daily, usage.day(tenant, day), held)?;
     match user {

@@ -226,7 +226,9 @@ fn decide_command(
         Command::RevokeApiKey(command) => accounts::revoke_key(books, command, naming)?,
         Command::PlaceHold(command) => holds::place(state, command, *fingerprint, now, naming)?,
         Command::ReleaseHold(command) => holds::release(books, command, now, naming)?,
-        Command::ExpireHolds { holds_max } => state.due.expired_holds(&books.holds, now, *holds_max),
+        Command::ExpireHolds { holds_max } => {
+            state.due.expired_holds(&books.holds, now, *holds_max)
+        }
         Command::PostBill(command) => bills::post(&state.deciding, *command, now)?,
         Command::CreditWallet(command) => money::credit(books, command, naming)?,
         Command::StartTopUp(command) => top_ups::start(books, command, now, naming)?,

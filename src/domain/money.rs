@@ -50,7 +50,7 @@ pub(super) fn credit(
 }
 
 /// The largest balance and accrual, either way: a million million dollars.
-const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
+pub(super) const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
 
 /// What a tenant has accrued once `cost` is added; `None` beyond what can be kept. All tenants
 /// together stay within the range of [`Money`] as well.

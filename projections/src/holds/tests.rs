@@ -1,4 +1,4 @@
-use schemas::HoldExpired;
+use schemas::{ExternalId, HoldExpired};
 
 use super::*;
 

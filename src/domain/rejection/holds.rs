@@ -115,9 +115,7 @@ impl HoldRejection {
 
     pub(super) const fn field(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::TenantSuspended | Self::TenantInactive => {
-                Some(Cow::Borrowed("organizationId"))
-            }
+            Self::TenantSuspended | Self::TenantInactive => Some(Cow::Borrowed("organizationId")),
             Self::ModelUnpriced => Some(Cow::Borrowed("amount")),
             Self::LimitExceeded { which, .. } => Some(Cow::Borrowed(match which {
                 LimitKind::Monthly => "monthlyLimit",

@@ -10,7 +10,7 @@ use super::{
     AppState,
     auth::Caller,
     body,
-    ledger::{AtLeast, IdempotencyKey, Reply, reading, submit},
+    ledger::{AtLeast, IdempotencyKey, Reply, fault, reading, submit},
     params::{Path, Query},
     problem::{ParameterSource, Problem},
 };
@@ -153,7 +153,7 @@ struct ListQuery {
     organization_id: Option<Name>,
     /// Only those after this one: the `x-next-cursor` of the page before.
     after: Option<u64>,
-    /// How many at most: 100 when left out, never more than 1000.
+    /// How many at most: 1 to 1000; 100 when left out.
     limit: Option<usize>,
 }
 
@@ -173,7 +173,10 @@ async fn list(
     let tenant = state.views().look(|reading| reading.books.names.find(name.as_str()));
     let tenant = tenant.ok_or_else(|| Problem::not_found("organization"))?;
     let after = Sequence::new(query.after.unwrap_or(0));
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE_MAX);
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=PAGE_MAX).contains(&limit) {
+        return Err(fault("limit", "must be 1 to 1000", ParameterSource::Query));
+    }
     let now = state.clock().now();
     let (sequence, holds, next) = state.views().open_holds(tenant, after, limit, now);
     Ok(Reply::read(sequence, holds).with_next(next))

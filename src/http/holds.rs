@@ -10,13 +10,13 @@ use super::{
     AppState,
     auth::Caller,
     body,
-    ledger::{AtLeast, IdempotencyKey, Reply, fault, reading, submit},
+    ledger::{AtLeast, IdempotencyKey, Reply, as_of, fault, point, reading, submit},
     params::{Path, Query},
     problem::{ParameterSource, Problem},
 };
 use crate::{
     domain::{HoldRejection, Rejection},
-    views::HoldView,
+    views::{AsOf, HoldView},
 };
 
 /// How long something is kept free when nobody says, in seconds.
@@ -151,13 +151,17 @@ struct ListQuery {
     /// Whose; the caller's own when left out.
     #[param(value_type = Option<String>)]
     organization_id: Option<Name>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of", rename = "as_of")]
+    #[param(value_type = Option<String>, rename = "as_of")]
+    as_of: Option<AsOf>,
     /// Only those after this one: the `x-next-cursor` of the page before.
     after: Option<u64>,
     /// How many at most: 1 to 1000; 100 when left out.
     limit: Option<usize>,
 }
 
-/// The open holds of a tenant, the oldest first.
+/// The open holds of a tenant, the oldest first, now or as of any moment.
 ///
 /// A page that is not the last one says in `x-next-cursor` where to go on.
 #[utoipa::path(get, path = "/api/v1/holds", tag = "holds",
@@ -177,8 +181,13 @@ async fn list(
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(fault("limit", "must be 1 to 1000", ParameterSource::Query));
     }
-    let now = state.clock().now();
-    let (sequence, holds, next) = state.views().open_holds(tenant, after, limit, now);
+    let point = point(&state, query.as_of)?;
+    let (sequence, holds, next) = if point.is_now {
+        state.views().open_holds(tenant, after, limit, &point)?
+    } else {
+        let views = state.views().clone();
+        reading(move || views.open_holds(tenant, after, limit, &point)).await?
+    };
     Ok(Reply::read(sequence, holds).with_next(next))
 }
 

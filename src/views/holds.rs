@@ -3,7 +3,8 @@
 use projections::Projection;
 use projections::books::Reading;
 use projections::histories::HoldEnd;
-use projections::holds::Holds;
+use projections::holds::{Hold, Holds};
+use projections::names::Names;
 use replay::ReadError;
 use schemas::{Credits, Event, HoldPlaced, Money, Name, Recorded, Sequence, TenantId, Timestamp};
 use serde::Serialize;
@@ -64,13 +65,12 @@ pub struct HoldView {
 
 impl HoldView {
     fn new(
-        reading: &Reading,
+        names: &Names,
         hold_id: Sequence,
         created_at: Timestamp,
         placed: &HoldPlaced,
-        now: Timestamp,
+        status: HoldStatus,
     ) -> Self {
-        let names = &reading.books.names;
         let HoldPlaced { tenant, user, model, request_id, amount, credits, tokens, expires_at } =
             placed;
         Self {
@@ -84,7 +84,7 @@ impl HoldView {
             tokens: *tokens,
             expires_at: *expires_at,
             created_at,
-            status: status(reading, hold_id, *expires_at, now),
+            status,
         }
     }
 }
@@ -136,32 +136,40 @@ impl Views {
                 return None;
             }
             let (id, at) = (recorded.sequence, recorded.recorded_at);
-            Some(HoldView::new(reading, id, at, placed, now))
+            let status = status(reading, id, placed.expires_at, now);
+            Some(HoldView::new(&reading.books.names, id, at, placed, status))
         });
         let view = view.filter(|view| tenant.is_none_or(|of| of.as_str() == view.organization_id));
         view.map(|view| (sequence, view))
     }
 
-    /// At most `most` of a tenant's holds that are open at `now`, after `after` and the oldest first,
-    /// with the event that this reflects and where the next page begins.
+    /// At most `most` of a tenant's holds that are open at a point, after `after` and the oldest
+    /// first, with the event that this reflects and where the next page begins.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
     pub fn open_holds(
         &self,
         tenant: TenantId,
         after: Sequence,
         most: usize,
-        now: Timestamp,
-    ) -> (Sequence, Vec<HoldView>, Option<Sequence>) {
-        let (sequence, mut holds) = self.look_now(|reading| {
-            let open = reading.books.holds.of_tenant(tenant, after);
-            open.filter(|(_, hold)| !hold.is_over(now))
+        point: &Point,
+    ) -> Result<(Sequence, Vec<HoldView>, Option<Sequence>), ReadError> {
+        let then = self.holds_at(tenant, point)?;
+        let (now, mut holds) = self.look_now(|Reading { books, .. }| {
+            let holds = then.as_ref().unwrap_or(&books.holds);
+            let open = holds.of_tenant(tenant, after);
+            open.filter(|(_, hold)| !hold.is_over(point.moment))
                 .take(most.saturating_add(1))
-                .map(|(id, hold)| HoldView::new(reading, id, hold.placed_at, &hold.placed, now))
+                .map(|(id, Hold { placed, placed_at, .. })| {
+                    HoldView::new(&books.names, id, *placed_at, placed, HoldStatus::Open)
+                })
                 .collect::<Vec<_>>()
         });
         let is_cut = holds.len() > most;
         holds.truncate(most);
         let next = holds.last().map(|hold| hold.hold_id).filter(|_| is_cut);
-        (sequence, holds, next)
+        Ok((if point.is_now { now } else { point.sequence }, holds, next))
     }
 
     /// The money that holds kept free of a tenant's wallet at a point, and the event that this
@@ -170,12 +178,21 @@ impl Views {
     /// # Errors
     /// When the log cannot be read.
     pub fn held_at(&self, tenant: TenantId, point: &Point) -> Result<(Sequence, Money), ReadError> {
-        let moment = point.moment;
+        match self.holds_at(tenant, point)? {
+            Some(then) => Ok((point.sequence, then.held_money(tenant, point.moment))),
+            None => {
+                Ok(self.look_now(|reading| reading.books.holds.held_money(tenant, point.moment)))
+            }
+        }
+    }
+
+    /// A tenant's holds as they were at a point; `None` for the present.
+    fn holds_at(&self, tenant: TenantId, point: &Point) -> Result<Option<Holds>, ReadError> {
         if point.is_now {
-            return Ok(self.look_now(|reading| reading.books.holds.held_money(tenant, moment)));
+            return Ok(None);
         }
         // What was placed earlier had run out by then.
-        let from = self.log.sequence_at(moment.plus_seconds(-HOLD_SECONDS_MAX))?;
+        let from = self.log.sequence_at(point.moment.plus_seconds(-HOLD_SECONDS_MAX))?;
         let [holds, calls] = self.look(|reading| {
             let histories = &reading.histories;
             [histories.tenant_holds(tenant).clone(), histories.tenant_calls(tenant).clone()]
@@ -184,6 +201,6 @@ impl Views {
         self.follow_from(&[&holds, &calls], from, point.sequence, |recorded| {
             fold.apply(recorded);
         })?;
-        Ok((point.sequence, fold.held_money(tenant, moment)))
+        Ok(Some(fold))
     }
 }

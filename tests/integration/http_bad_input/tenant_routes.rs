@@ -46,7 +46,7 @@ pub(super) fn tenant_routes() -> Vec<Route> {
     let mut changes = terms.clone();
     changes.push(("/orgId", vec![json!("acme"), json!("other"), json!(null)]));
     let body = json!({
-        "name": "Acme", "consumptionLimits": {"dailyLimit": 1_000_000},
+        "name": "Acme", "creditLimit": 1000, "consumptionLimits": {"dailyLimit": 1_000_000},
         "autoTopUp": {"enabled": true, "amount": 10},
     });
     let mut new = body.clone();

@@ -159,7 +159,8 @@ impl Books {
         };
         let wallet = wallets.wallet(tenant);
         if let Event::BillPosted(bill) = &recorded.event
-            && (bill.after != wallet.balance || bill.before.checked_sub(bill.cost) != Some(bill.after))
+            && (bill.after != wallet.balance
+                || bill.before.checked_sub(bill.cost) != Some(bill.after))
         {
             ledger.report(recorded.sequence, "bill and wallet disagree".to_owned());
         }

@@ -109,13 +109,7 @@ impl Unbilled {
         self.tenants.get(tenant.number()).iter().map(|(day, pool)| (*day, pool.as_ref()))
     }
 
-    fn add(
-        &mut self,
-        recorded: &Recorded,
-        context: &CallContext,
-        day: Day,
-        call: Billable,
-    ) {
+    fn add(&mut self, recorded: &Recorded, context: &CallContext, day: Day, call: Billable) {
         let days = self.tenants.get_mut(context.tenant.number());
         let place = match days.last() {
             Some((last, _)) if *last == day => days.len().saturating_sub(1),

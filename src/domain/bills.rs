@@ -3,8 +3,8 @@
 use projections::books::{Books, Deciding};
 use projections::unbilled::Billable;
 use schemas::{
-    BillItemized, BillLine, BillPosted, ClosePeriod, Day, Event, Money, Period, PeriodClosed, PostBill,
-    StatusReason, TenantId, TenantStatus, TenantStatusChanged, Timestamp,
+    BillItemized, BillLine, BillPosted, ClosePeriod, Day, Event, Money, Period, PeriodClosed,
+    PostBill, StatusReason, TenantId, TenantStatus, TenantStatusChanged, Timestamp,
 };
 
 use super::money;
@@ -60,22 +60,14 @@ pub(super) fn post(
     Ok(events)
 }
 
-fn itemized(
-    tenant: TenantId,
-    day: Day,
-    lines: &[BillLine],
-) -> impl Iterator<Item = Event> {
-    lines.chunks(LINES_AN_EVENT).map(move |some| {
-        Event::BillItemized(BillItemized { tenant, day, lines: some.to_vec() })
-    })
+fn itemized(tenant: TenantId, day: Day, lines: &[BillLine]) -> impl Iterator<Item = Event> {
+    lines
+        .chunks(LINES_AN_EVENT)
+        .map(move |some| Event::BillItemized(BillItemized { tenant, day, lines: some.to_vec() }))
 }
 
 /// A bill that takes the wallet below the credit limit suspends a tenant with such terms.
-fn suspension(
-    books: &Books,
-    tenant: TenantId,
-    after: Money,
-) -> Option<Event> {
+fn suspension(books: &Books, tenant: TenantId, after: Money) -> Option<Event> {
     let terms = books.tenants.terms(tenant);
     let suspends = terms.suspends_past_credit_limit
         && terms.status == TenantStatus::Active

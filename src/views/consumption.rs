@@ -1,12 +1,13 @@
 //! One call as readers see it: the seed's `TokenConsumption`, with what the ledger adds.
 
 use projections::names::Names;
+use projections::tenants::Terms;
 use schemas::{
     CallContext, Consumption, ConsumptionRated, Credits, ExternalId, Money, PriceVersion, Recorded,
     RequestDetails, RequestHalf, RequestType, ResponseDetails, ResponseHalf, Sequence, ServiceTier,
     Timestamp, Usage, UsageOrigin,
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 /// A recorded call.
@@ -92,6 +93,11 @@ pub struct TokenConsumption {
     /// USD, exact; `null` while the model has no price.
     #[schema(value_type = Option<f64>)]
     pub cost: Option<Money>,
+    /// What the cost holds on top of the price, in percent of it; less than nothing is a discount. Left
+    /// out where it is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub markup_percent: Option<Percent>,
     /// The price book applied; `null` while there is none, 0 for the built-in one.
     #[schema(value_type = Option<u32>)]
     pub price_version: Option<PriceVersion>,
@@ -111,6 +117,29 @@ pub struct TokenConsumption {
     /// Its position in the log.
     #[schema(value_type = u64)]
     pub sequence: Sequence,
+}
+
+/// A share in percent, to its second decimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percent {
+    basis_points: i32,
+}
+
+impl Percent {
+    /// As many hundredths of a percent; `None` where that is nothing.
+    #[must_use]
+    pub const fn of_basis_points(basis_points: i32) -> Option<Self> {
+        if basis_points == 0 { None } else { Some(Self { basis_points }) }
+    }
+}
+
+/// An exact JSON number.
+impl Serialize for Percent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A millionth is the smallest unit of credits, and a ten thousandth of a basis point.
+        let percent = i64::from(self.basis_points).saturating_mul(10_000);
+        Credits::from_units(percent).serialize(serializer)
+    }
 }
 
 /// A part of a draw that one lot covered.
@@ -164,6 +193,14 @@ impl TokenConsumption {
                 }
             }
         }
+    }
+
+    /// The same, saying what a tenant of these terms pays on top of the price.
+    #[must_use]
+    pub fn with_markup(self, terms: &Terms) -> Self {
+        let markup = self.cost.map(|_| terms.markup_basis_points.at(self.sequence));
+        let markup_percent = markup.and_then(Percent::of_basis_points);
+        Self { markup_percent, ..self }
     }
 
     fn complete(
@@ -241,6 +278,7 @@ impl TokenConsumption {
             has_tool_calls: false,
             tool_call_count: 0,
             cost: None,
+            markup_percent: None,
             price_version: None,
             status: "complete",
             quota_drawn: Credits::ZERO,

@@ -51,6 +51,8 @@ enum Projection {
     Vouchers,
     /// What tenants have.
     Wallets,
+    /// What tenants were billed, and what they will be.
+    Bills,
     /// What models cost.
     Prices,
     /// Usage in all.
@@ -170,6 +172,11 @@ impl Projection {
             Self::Strategies => document.table("strategies", &recharges::strategies(state)),
             Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
             Self::Wallets => document.table("wallets", &state::wallets(state, whom)),
+            Self::Bills => {
+                document.table("bills", &state::bills(state, whom))?;
+                document.table("unbilled", &state::unbilled(state, whom))?;
+                document.table("closed_periods", &state::closed(state, whom))
+            }
             Self::Prices => {
                 document.table("price_books", &price_books(state))?;
                 document.table("prices", &prices(state))

@@ -71,14 +71,16 @@ pub struct Bill {
 
 /// A bill by what was used. Where nothing was named, that is `unknown`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Breakdown {
     /// By kind of assistant.
-    pub by_assistant: BTreeMap<String, Part>,
+    #[serde(rename = "byAssistant")]
+    pub assistants: BTreeMap<String, Part>,
     /// By user.
-    pub by_user: BTreeMap<String, Part>,
+    #[serde(rename = "byUser")]
+    pub users: BTreeMap<String, Part>,
     /// By model.
-    pub by_model: BTreeMap<String, Part>,
+    #[serde(rename = "byModel")]
+    pub models: BTreeMap<String, Part>,
 }
 
 /// A part of a bill.
@@ -304,9 +306,9 @@ impl Breakdown {
         for line in lines {
             let (parts, name) = match line.kind {
                 BillLineKind::Day => continue,
-                BillLineKind::Assistant(id) => (&mut breakdown.by_assistant, name(names, id)),
-                BillLineKind::User(id) => (&mut breakdown.by_user, name(names, id)),
-                BillLineKind::Model(id) => (&mut breakdown.by_model, name(names, id)),
+                BillLineKind::Assistant(id) => (&mut breakdown.assistants, name(names, id)),
+                BillLineKind::User(id) => (&mut breakdown.users, name(names, id)),
+                BillLineKind::Model(id) => (&mut breakdown.models, name(names, id)),
             };
             parts.entry(name).or_default().add(Billable::of(line));
         }

@@ -5,7 +5,7 @@ use std::io;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::header,
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -51,16 +51,11 @@ pub(super) fn answer(views: Views, tenant: TenantId, id: Sequence, from: Sequenc
         }
     });
     let disposition = format!("attachment; filename=\"bill-{id}.csv\"");
-    let disposition = HeaderValue::try_from(disposition).map(|value| {
-        [
-            (header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8")),
-            (header::CONTENT_DISPOSITION, value),
-        ]
-    });
-    match disposition {
-        Ok(headers) => (headers, Body::from_stream(pages)).into_response(),
-        Err(error) => crate::http::problem::Problem::internal(&error).into_response(),
-    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    (headers, Body::from_stream(pages)).into_response()
 }
 
 /// The lines of a page of calls, and where the next one begins.
@@ -83,7 +78,7 @@ fn page(
     for call in &page.calls {
         writer.write_record(cells(call))?;
     }
-    let lines = writer.into_inner().map_err(|error| error.into_error())?;
+    let lines = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
     Ok((lines, page.next.map(Place::Call)))
 }
 

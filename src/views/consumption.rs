@@ -7,7 +7,7 @@ use schemas::{
     RequestDetails, RequestHalf, RequestType, ResponseDetails, ResponseHalf, Sequence, ServiceTier,
     Timestamp, Usage, UsageOrigin,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 /// A recorded call.
@@ -97,7 +97,7 @@ pub struct TokenConsumption {
     /// out where it is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
-    pub markup_percent: Option<Percent>,
+    pub markup_percent: Option<Credits>,
     /// The price book applied; `null` while there is none, 0 for the built-in one.
     #[schema(value_type = Option<u32>)]
     pub price_version: Option<PriceVersion>,
@@ -117,29 +117,6 @@ pub struct TokenConsumption {
     /// Its position in the log.
     #[schema(value_type = u64)]
     pub sequence: Sequence,
-}
-
-/// A share in percent, to its second decimal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Percent {
-    basis_points: i32,
-}
-
-impl Percent {
-    /// As many hundredths of a percent; `None` where that is nothing.
-    #[must_use]
-    pub const fn of_basis_points(basis_points: i32) -> Option<Self> {
-        if basis_points == 0 { None } else { Some(Self { basis_points }) }
-    }
-}
-
-/// An exact JSON number.
-impl Serialize for Percent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // A millionth is the smallest unit of credits, and a ten thousandth of a basis point.
-        let percent = i64::from(self.basis_points).saturating_mul(10_000);
-        Credits::from_units(percent).serialize(serializer)
-    }
 }
 
 /// A part of a draw that one lot covered.
@@ -199,7 +176,7 @@ impl TokenConsumption {
     #[must_use]
     pub fn with_markup(self, terms: &Terms) -> Self {
         let markup = self.cost.map(|_| terms.markup_basis_points.at(self.sequence));
-        let markup_percent = markup.and_then(Percent::of_basis_points);
+        let markup_percent = markup.filter(|markup| *markup != 0).map(percent);
         Self { markup_percent, ..self }
     }
 
@@ -364,6 +341,11 @@ impl TokenConsumption {
             ..self
         }
     }
+}
+
+/// Hundredths of a percent as percent, exactly: of the numbers that keep so many decimals.
+fn percent(basis_points: i32) -> Credits {
+    Credits::from_units(i64::from(basis_points) * (Credits::ONE.units() / 100))
 }
 
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {

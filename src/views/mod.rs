@@ -23,7 +23,7 @@ use tokio::sync::watch;
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry, WalletPage};
 pub use bills::{Bill, BillPage};
-pub use consumption::{Consumed, DrawnLot, Percent, TokenConsumption};
+pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{
     AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,
     QuotaEventData, TenantEventData, TopUpEventData, outcome_name, rule_name,

@@ -163,8 +163,7 @@ impl Model {
     pub(super) fn paid(&mut self, tenant: usize, units: i128, events: &[Recorded]) {
         let tenant = &mut self.tenants[tenant];
         tenant.balance += units;
-        let reinstates =
-            tenant.suspended && units > 0 && tenant.balance >= -tenant.credit_limit;
+        let reinstates = tenant.suspended && units > 0 && tenant.balance >= -tenant.credit_limit;
         let reason = reinstates.then_some((TenantStatus::Active, StatusReason::CreditRestored));
         assert_eq!(change_of_status(events), reason);
         tenant.suspended &= !reinstates;

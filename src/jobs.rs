@@ -1,8 +1,10 @@
 //! What the passing of time brings about: strategies give what they owe, lots that have expired are
-//! written off, vouchers lapse, holds run out, halves that wait too long are given up, and usage
-//! without a price is rated once there is one. Each is an ordinary command whose effect follows from
-//! the state, so that running a job twice, late, or never in between leaves the same log.
+//! written off, vouchers lapse, holds run out, halves that wait too long are given up, usage without a
+//! price is rated once there is one, days are billed and periods closed. Each is an ordinary command
+//! whose effect follows from the state, so that running a job twice, late, or never in between leaves
+//! the same log.
 
+mod billing;
 mod scan;
 
 use std::collections::HashSet;
@@ -11,8 +13,8 @@ use std::time::Duration;
 
 use replay::ReadError;
 use schemas::{
-    Command, Credits, Envelope, Event, Name, PriceVersion, Recorded, Schedule, Sequence, Timestamp,
-    Tz, UnratedUsage,
+    Command, Credits, Day, Envelope, Event, Name, PriceVersion, Recorded, Schedule, Sequence,
+    Timestamp, Tz, UnratedUsage,
 };
 use serde::Serialize;
 use thiserror::Error;
@@ -20,6 +22,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+pub use billing::{BillingReport, ClosedReport, ClosingReport, PostedBill};
 pub use scan::{ScanReport, StrategyReport};
 
 use crate::clock::Clock;
@@ -95,6 +98,8 @@ struct Progress {
     scanned: Option<Timestamp>,
     /// Up to when expired quota was last written off by schedule.
     expired: Option<Timestamp>,
+    /// Of bills and closed periods.
+    billing: billing::Done,
 }
 
 impl Jobs {
@@ -107,6 +112,12 @@ impl Jobs {
         let actor = Name::try_from("job").expect("invariant: a name");
         let (rules, progress, scanning) = (Arc::new(rules), Arc::default(), Arc::default());
         Self { writer, views, clock, actor, rules, progress, scanning }
+    }
+
+    /// The last UTC day that is over.
+    #[must_use]
+    pub fn yesterday(&self) -> Day {
+        billing::day_before(self.clock.now().day())
     }
 
     /// Whose hours are meant where a schedule names no zone.
@@ -149,6 +160,7 @@ impl Jobs {
             self.rate_backlog().await?;
             progress.rated_with = Some(newest);
         }
+        self.run_billing(&mut progress.billing).await?;
         self.run_scheduled(&mut progress).await
     }
 

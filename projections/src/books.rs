@@ -120,7 +120,6 @@ impl Books {
         vouchers.apply(recorded);
         accounts.apply(recorded);
         alerts.apply(recorded);
-        bills.apply(recorded);
         holds.apply(recorded);
         limit_usage.apply(recorded);
         tenants.apply(recorded);
@@ -131,6 +130,9 @@ impl Books {
         }
         if wallets.follow(recorded).is_none() {
             ledger.report(recorded.sequence, "money leaves its range".to_owned());
+        }
+        if bills.follow(recorded).is_none() {
+            ledger.report(recorded.sequence, "a bill is not the sum of its lines".to_owned());
         }
     }
 
@@ -156,6 +158,12 @@ impl Books {
             _ => return,
         };
         let wallet = wallets.wallet(tenant);
+        if let Event::BillPosted(bill) = &recorded.event
+            && (bill.after != wallet.balance
+                || bill.before.checked_sub(bill.cost) != Some(bill.after))
+        {
+            ledger.report(recorded.sequence, "bill and wallet disagree".to_owned());
+        }
         let agrees = ledger.wallet(tenant) == wallet.balance
             && ledger.accrued(tenant).checked_neg() == Some(wallet.accrued);
         if !agrees {

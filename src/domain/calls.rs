@@ -245,8 +245,9 @@ fn consumption(
     now: Timestamp,
 ) -> Result<Event, Rejection> {
     let (usage, origin) = call.usage();
+    let markup = books.tenants.terms(call.context.tenant).markup_basis_points.now();
     let charge = match call.context.model {
-        Some(id) => charge(&books.prices, (id, model), call.timestamp, &usage, call.tier),
+        Some(id) => charge(books, (id, model), call.timestamp, (&usage, call.tier), markup),
         None => None,
     };
     let accrued = books.wallets.wallet(call.context.tenant).accrued;
@@ -271,22 +272,28 @@ fn consumption(
     })))
 }
 
-/// What usage of a model costs; `None` while it has no price.
+/// Hundredths of a percent in the whole.
+const WHOLE_IN_BASIS_POINTS: u32 = 10_000;
+
+/// What the tenant pays for usage of a model: its price, and on top of it `markup` in hundredths of a
+/// percent, rounded half to even at the last decimal. `None` while the model has no price.
 pub(super) fn charge(
-    prices: &Prices,
+    books: &Books,
     (model, name): (ModelId, Option<&Name>),
     timestamp: Timestamp,
-    usage: &Usage,
-    tier: ServiceTier,
+    (usage, tier): (&Usage, ServiceTier),
+    markup: i32,
 ) -> Option<Charge> {
     let of_new_model;
-    let in_force = if let Some(in_force) = prices.price(model, timestamp) {
+    let in_force = if let Some(in_force) = books.prices.price(model, timestamp) {
         in_force
     } else {
         of_new_model = Prices::builtin(name?.as_str())?;
         &of_new_model
     };
-    let cost = rate(&in_force.sheet, usage, tier)?;
+    let whole = WHOLE_IN_BASIS_POINTS;
+    let parts = u64::try_from(i64::from(markup).saturating_add(i64::from(whole))).unwrap_or(0);
+    let cost = rate(&in_force.sheet, usage, tier)?.checked_ratio(parts, u64::from(whole))?;
     Some(Charge { version: in_force.version, cost })
 }
 

@@ -182,8 +182,8 @@ fn decide_command(
         Command::RechargeQuota(recharge) => {
             vec![quota::recharge(books, recharge, now, naming)?]
         }
-        Command::TopUpWallet(top_up) => vec![money::top_up(books, top_up, naming)?],
-        Command::AdjustWallet(adjustment) => vec![money::adjust(books, adjustment, naming)?],
+        Command::TopUpWallet(top_up) => money::top_up(books, top_up, naming)?,
+        Command::AdjustWallet(adjustment) => money::adjust(books, adjustment, naming)?,
         Command::SetDrawRule(rule) => vec![quota::set_rule(books, rule, naming)?],
         Command::PublishPrices(book) => prices::publish(books, book, now, naming)?,
         Command::RateUsage(usage) => prices::rate_backlog(books, usage, now),

@@ -43,7 +43,8 @@ pub(super) fn publish(
 }
 
 /// The ratings of those calls that have no price yet and can have one now. What goes by cost is drawn
-/// by the rule that was in force when the call was recorded, as what goes by tokens was then. A call
+/// by the rule that was in force when the call was recorded, as what goes by tokens was then, and the
+/// markup is the one of then. A call
 /// whose amounts would leave their range stays unrated, and holds up no other.
 pub(super) fn rate_backlog(books: &Books, backlog: &[UnratedUsage], now: Timestamp) -> Vec<Event> {
     let mut events = Vec::new();
@@ -55,10 +56,11 @@ pub(super) fn rate_backlog(books: &Books, backlog: &[UnratedUsage], now: Timesta
             continue;
         }
         let Some(model) = usage.context.model else { continue };
-        let prices = &books.prices;
-        let charge = charge(prices, (model, None), usage.timestamp, &usage.usage, usage.tier);
-        let Some(charge) = charge else { continue };
         let tenant = usage.context.tenant;
+        let markup = books.tenants.terms(tenant).markup_basis_points.at(usage.consumption);
+        let used = (&usage.usage, usage.tier);
+        let charge = charge(books, (model, None), usage.timestamp, used, markup);
+        let Some(charge) = charge else { continue };
         let before = accrued_by.get(&tenant).copied();
         let before = before.unwrap_or_else(|| books.wallets.wallet(tenant).accrued);
         let Some(accrued) = money::accrued(before, charge.cost) else { continue };

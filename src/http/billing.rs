@@ -1,11 +1,11 @@
-//! `GET /api/v1/billing/wallet`: a tenant's money, and every top-up and adjustment of it.
+//! `GET /api/v1/billing/wallet`: a tenant's money, and every movement of it.
 
 mod history;
 mod stripe;
 mod top_ups;
 
 use axum::extract::State;
-use schemas::{Money, Name, TenantId};
+use schemas::{Money, Name, Sequence, TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -19,7 +19,8 @@ use super::{
 };
 use crate::views::{AsOf, WalletEntry};
 
-const ENTRIES_MAX: usize = 1000;
+const ENTRIES_DEFAULT: usize = 1000;
+const ENTRIES_MAX: usize = 10_000;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -44,6 +45,24 @@ struct WalletQuery {
     as_of: Option<AsOf>,
 }
 
+/// Which movements of whose wallet.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+struct AuditQuery {
+    /// Whose; the caller's own when left out.
+    #[param(value_type = Option<String>)]
+    organization_id: Option<Name>,
+    /// As recorded until then: RFC 3339, or a sequence.
+    #[serde(default, deserialize_with = "as_of", rename = "as_of")]
+    #[param(value_type = Option<String>, rename = "as_of")]
+    as_of: Option<AsOf>,
+    /// How many at most; 1000 when left out, never more than 10000.
+    limit: Option<usize>,
+    /// Where to go on: the `x-next-cursor` of the page before.
+    cursor: Option<u64>,
+}
+
 /// A tenant's money, in USD.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -51,12 +70,27 @@ struct Wallet {
     /// What was paid in and corrected, less what was billed.
     #[schema(value_type = f64)]
     balance: Money,
+    /// The same: what is settled.
+    #[schema(value_type = f64)]
+    settled: Money,
+    /// What is kept free for calls that have begun.
+    #[schema(value_type = f64)]
+    held: Money,
     /// What was used and not billed yet.
     #[schema(value_type = f64)]
     accrued: Money,
-    /// What is left to use: balance minus accrued.
+    /// What is left to use: balance minus accrued minus held.
     #[schema(value_type = f64)]
     available: Money,
+    /// How far below zero it may go. Only of the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    credit_limit: Option<Money>,
+    /// Whether its tenant may begin anything new: `active`, `suspended` or `inactive`. Only of the
+    /// present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    status: Option<TenantStatus>,
     /// Always `USD`.
     currency: &'static str,
     /// Whose it is.
@@ -74,48 +108,63 @@ async fn wallet(
 ) -> Result<Reply<Wallet>, Problem> {
     let (name, tenant) = subject(&state, &caller, query.organization_id)?;
     let point = point(&state, query.as_of)?;
-    let (sequence, wallet) = if point.is_now {
-        state.views().wallet_at(tenant, &point)?
+    let (sequence, (wallet, held, terms)) = if point.is_now {
+        state.views().look_now(|reading| {
+            let books = &reading.books;
+            let terms = books.tenants.terms(tenant);
+            let held = books.holds.held_money(tenant, point.moment);
+            let terms = Some((terms.credit_limit.unwrap_or_default(), terms.status));
+            (*books.wallets.wallet(tenant), held, terms)
+        })
     } else {
         let views = state.views().clone();
-        reading(move || views.wallet_at(tenant, &point)).await?
+        let (sequence, wallet) = reading(move || views.wallet_at(tenant, &point)).await?;
+        (sequence, (wallet, Money::ZERO, None))
     };
-    let available =
-        wallet.available().ok_or_else(|| Problem::internal(&"a wallet beyond the range"))?;
-    Ok(Reply::read(
-        sequence,
-        Wallet {
-            balance: wallet.balance,
-            accrued: wallet.accrued,
-            available,
-            currency: "USD",
-            organization_id: name.as_str().to_owned(),
-        },
-    ))
+    let available = wallet.available().and_then(|available| available.checked_sub(held));
+    let available = available.ok_or_else(|| Problem::internal(&"a wallet beyond the range"))?;
+    let body = Wallet {
+        balance: wallet.balance,
+        settled: wallet.balance,
+        held,
+        accrued: wallet.accrued,
+        available,
+        credit_limit: terms.map(|(credit_limit, _)| credit_limit),
+        status: terms.map(|(_, status)| status),
+        currency: "USD",
+        organization_id: name.as_str().to_owned(),
+    };
+    Ok(Reply::read(sequence, body))
 }
 
 /// Movements of a wallet.
 #[derive(Debug, Serialize, ToSchema)]
 struct Audit {
-    /// Newest first, at most 1000.
+    /// Newest first.
     #[schema(value_type = Vec<Object>)]
     records: Vec<WalletEntry>,
 }
 
-/// Every top-up and adjustment of a tenant's wallet, newest first.
+/// Every movement of a tenant's wallet, newest first: top-ups, adjustments, bills, refunds, credits.
+///
+/// A page that is not the last one says in `x-next-cursor` where to go on. What arrives in the
+/// meantime does not move a page.
 #[utoipa::path(get, path = "/api/v1/billing/wallet/audit", tag = "billing",
-    params(WalletQuery), responses((status = 200, body = Audit)))]
+    params(AuditQuery), responses((status = 200, body = Audit)))]
 async fn audit(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
-    Query(query): Query<WalletQuery>,
+    Query(query): Query<AuditQuery>,
 ) -> Result<Reply<Audit>, Problem> {
+    let limit = history::limit(query.limit, ENTRIES_DEFAULT, ENTRIES_MAX)?;
     let (_, tenant) = subject(&state, &caller, query.organization_id)?;
     let point = point(&state, query.as_of)?;
+    let through =
+        query.cursor.map_or(point.sequence, |cursor| point.sequence.min(Sequence::new(cursor)));
     let views = state.views().clone();
-    let records = reading(move || views.wallet_audit(tenant, point.sequence, ENTRIES_MAX)).await?;
-    Ok(Reply::read(point.sequence, Audit { records }))
+    let page = reading(move || views.wallet_audit(tenant, through, limit)).await?;
+    Ok(Reply::read(point.sequence, Audit { records: page.entries }).with_next(page.next))
 }
 
 /// The tenant that a request is about.

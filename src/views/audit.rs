@@ -8,7 +8,7 @@ use replay::ReadError;
 use schemas::Recorded;
 
 pub use quota::{AuditDetails, QuotaEntry};
-pub use wallet::WalletEntry;
+pub use wallet::{WalletEntry, WalletPage};
 
 use super::Views;
 

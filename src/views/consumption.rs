@@ -1,6 +1,7 @@
 //! One call as readers see it: the seed's `TokenConsumption`, with what the ledger adds.
 
 use projections::names::Names;
+use projections::tenants::Terms;
 use schemas::{
     CallContext, Consumption, ConsumptionRated, Credits, ExternalId, Money, PriceVersion, Recorded,
     RequestDetails, RequestHalf, RequestType, ResponseDetails, ResponseHalf, Sequence, ServiceTier,
@@ -92,6 +93,11 @@ pub struct TokenConsumption {
     /// USD, exact; `null` while the model has no price.
     #[schema(value_type = Option<f64>)]
     pub cost: Option<Money>,
+    /// What the cost holds on top of the price, in percent of it; less than nothing is a discount. Left
+    /// out where it is nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub markup_percent: Option<Credits>,
     /// The price book applied; `null` while there is none, 0 for the built-in one.
     #[schema(value_type = Option<u32>)]
     pub price_version: Option<PriceVersion>,
@@ -164,6 +170,14 @@ impl TokenConsumption {
                 }
             }
         }
+    }
+
+    /// The same, saying what a tenant of these terms pays on top of the price.
+    #[must_use]
+    pub fn with_markup(self, terms: &Terms) -> Self {
+        let markup = self.cost.map(|_| terms.markup_basis_points.at(self.sequence));
+        let markup_percent = markup.filter(|markup| *markup != 0).map(percent);
+        Self { markup_percent, ..self }
     }
 
     fn complete(
@@ -241,6 +255,7 @@ impl TokenConsumption {
             has_tool_calls: false,
             tool_call_count: 0,
             cost: None,
+            markup_percent: None,
             price_version: None,
             status: "complete",
             quota_drawn: Credits::ZERO,
@@ -326,6 +341,11 @@ impl TokenConsumption {
             ..self
         }
     }
+}
+
+/// Hundredths of a percent as percent, exactly: of the numbers that keep so many decimals.
+fn percent(basis_points: i32) -> Credits {
+    Credits::from_units(i64::from(basis_points) * (Credits::ONE.units() / 100))
 }
 
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {

@@ -1,9 +1,8 @@
 //! The history of calls, newest first: read out of the log along the lists of who is concerned, a
 //! page at a time. A cursor is a sequence, so that a page stays what it is while events arrive.
 
-use projections::books::Reading;
+use projections::books::{Books, Reading};
 use projections::collections::PostingList;
-use projections::names::Names;
 use replay::ReadError;
 use schemas::{
     AssistantId, CallContext, ConsumptionRated, Event, Half, ModelId, PairingTimedOut, Recorded,
@@ -94,7 +93,7 @@ impl Views {
                     return Ok(page);
                 }
                 if passes {
-                    page.calls.push(self.look(|reading| call.view(&reading.books.names)));
+                    page.calls.push(self.look(|reading| call.view(&reading.books)));
                 }
             }
             if looked_at >= LOOKED_AT_MAX && sequences.peek().is_some() {
@@ -112,7 +111,29 @@ impl Views {
     pub fn call_at(&self, sequence: Sequence) -> Result<Option<TokenConsumption>, ReadError> {
         let Some(recorded) = self.log.read(sequence)? else { return Ok(None) };
         let call = self.call(&recorded, self.head())?;
-        Ok(call.map(|call| self.look(|reading| call.view(&reading.books.names))))
+        Ok(call.map(|call| self.look(|reading| call.view(&reading.books))))
+    }
+
+    /// The call that `charged` put a cost on, be it at once or later; `None` when it is no such event.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub(super) fn charged_call(
+        &self,
+        charged: &Recorded,
+    ) -> Result<Option<TokenConsumption>, ReadError> {
+        let call = match &charged.event {
+            Event::ConsumptionRecorded(consumption) if consumption.charge.is_some() => {
+                Some(Call { recorded: charged.clone(), half: None, later: None })
+            }
+            Event::ConsumptionRated(rated) => {
+                let recorded = self.log.read(rated.consumption)?;
+                let later = Some(rated.clone());
+                recorded.map(|recorded| Call { recorded, half: None, later })
+            }
+            _ => None,
+        };
+        Ok(call.map(|call| self.look(|reading| call.view(&reading.books))))
     }
 
     /// What `recorded` says of a call, as of `through`; nothing when later events say more.
@@ -209,8 +230,14 @@ impl Call {
             && tokens_max.is_none_or(|most| tokens <= most)
     }
 
-    fn view(&self, names: &Names) -> TokenConsumption {
+    fn view(&self, books: &Books) -> TokenConsumption {
         let consumed = self.consumed().expect("invariant: only calls pass a filter");
-        TokenConsumption::new(names, &self.recorded, consumed)
+        let view = TokenConsumption::new(&books.names, &self.recorded, consumed);
+        match &self.recorded.event {
+            Event::ConsumptionRecorded(call) => {
+                view.with_markup(books.tenants.terms(call.context.tenant))
+            }
+            _ => view,
+        }
     }
 }

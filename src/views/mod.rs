@@ -3,6 +3,7 @@
 
 mod as_of;
 mod audit;
+mod bills;
 mod consumption;
 mod event;
 mod executions;
@@ -21,7 +22,8 @@ use schemas::Sequence;
 use tokio::sync::watch;
 
 pub use as_of::{AsOf, AsOfError, Point};
-pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
+pub use audit::{AuditDetails, QuotaEntry, WalletEntry, WalletPage};
+pub use bills::{Bill, BillPage};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{
     AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,

@@ -18,6 +18,7 @@ type Statuses = [u16; 5];
 const EVERYONE: Statuses = [200; 5];
 const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
 const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
+const NO_SUCH_BILL: Statuses = [404, 404, 403, 404, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
 
 /// Of developers, whose success has another status.
@@ -80,6 +81,10 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         // Only two of them have something to give.
         ("POST /api/v1/quota/transfer-out", writes(to_bob(), [409, 409, 200, 409, 200])),
         ("POST /api/v1/quota/transfer-in", writes(json!({"voucher_code": "x"}), EVERYONE)),
+        ("GET /api/v1/billing/history", reads(OF_ACME, ADMINISTRATORS)),
+        // Nobody has this one; whose bills are whose is tested with the bills.
+        ("GET /api/v1/billing/history/{bill}", reads("", NO_SUCH_BILL)),
+        ("GET /api/v1/billing/history/{bill}/consumptions", reads("", NO_SUCH_BILL)),
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
@@ -125,6 +130,14 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ),
         (
             "POST /api/v1/admin/wallets/{tenant}/adjustments",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/refunds",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/credits",
             writes(json!({"amount": 1, "reason": "r"}), developers(201)),
         ),
         (
@@ -283,6 +296,7 @@ fn ask(
         .replace("{hold}", HOLD)
         .replace("{user}", "ann-secret")
         .replace("{job}", "quota-expiry")
+        .replace("{bill}", "1")
         .replace("{strategy}", strategy)
         .replace("{voucher}", &"0".repeat(32));
     let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));

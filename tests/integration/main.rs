@@ -18,6 +18,7 @@ mod gateway_sync;
 mod http_as_of;
 mod http_audit;
 mod http_bad_input;
+mod http_billing;
 mod http_clock;
 mod http_consumption;
 mod http_events;

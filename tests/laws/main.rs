@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod billing;
+#[cfg(test)]
 mod book;
 #[cfg(test)]
 mod commands;

@@ -1,6 +1,7 @@
 //! What the tests stand on: the real binary on a real data directory, a real `RabbitMQ`, and
 //! producers that are not ours. Started and stopped here; nothing is mocked.
 
+pub mod bills;
 pub mod broker;
 pub mod calls;
 pub mod gateway;

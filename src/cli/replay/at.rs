@@ -56,6 +56,8 @@ enum Projection {
     Wallets,
     /// What is kept free for calls.
     Holds,
+    /// What tenants were billed, and what they will be.
+    Bills,
     /// What models cost.
     Prices,
     /// Usage in all.
@@ -179,6 +181,11 @@ impl Projection {
             Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
             Self::Wallets => document.table("wallets", &state::wallets(state, whom)),
             Self::Holds => document.table("holds", &state::holds(state, whom, moment)),
+            Self::Bills => {
+                document.table("bills", &state::bills(state, whom))?;
+                document.table("unbilled", &state::unbilled(state, whom))?;
+                document.table("closed_periods", &state::closed(state, whom))
+            }
             Self::Prices => {
                 document.table("price_books", &price_books(state))?;
                 document.table("prices", &prices(state))

@@ -7,6 +7,7 @@ use projections::Projections;
 use projections::directory::Directory;
 use projections::names::Names;
 use projections::quota::Account;
+use projections::unbilled::Billable;
 use projections::usage::Totals;
 use schemas::{Credits, Day, Money, NameId, Sequence, TenantId, Timestamp, UserId};
 
@@ -46,6 +47,33 @@ rows! {
         credits: Credits,
         tokens: u64,
         expires_at: Timestamp,
+    }
+    /// A bill.
+    BillRow {
+        bill: Sequence,
+        organization_id: String,
+        day: Day,
+        posted_at: Timestamp,
+        requests: u64,
+        tokens: u64,
+        cost: Money,
+        refunded: Money,
+    }
+    /// A tenant's day with rated calls that no bill has taken yet.
+    UnbilledRow {
+        organization_id: String,
+        day: Day,
+        requests: u64,
+        tokens: u64,
+        cost: Money,
+    }
+    /// A period of a tenant's that is closed: the latest day, and the latest month.
+    ClosedRow {
+        organization_id: String,
+        period: String,
+        requests: u64,
+        tokens: u64,
+        cost: Money,
     }
     /// What a tenant, or one of its users, used in a time.
     UsageRow {
@@ -166,6 +194,59 @@ pub(super) fn holds(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<H
         })
         .collect();
     rows.sort_by_key(|row| row.hold);
+    rows
+}
+
+/// Every bill, the tenants' one after the other.
+pub(super) fn bills(state: &Projections, whom: Whom) -> Vec<BillRow> {
+    let names = &state.books.names;
+    let mut rows = Vec::new();
+    for tenant in whom.tenants(names) {
+        rows.extend(state.books.bills.of(tenant).iter().map(|bill| BillRow {
+            bill: bill.id,
+            organization_id: text(names, tenant),
+            day: bill.day,
+            posted_at: bill.posted_at,
+            requests: bill.requests,
+            tokens: bill.tokens,
+            cost: bill.cost,
+            refunded: bill.refunded,
+        }));
+    }
+    rows
+}
+
+/// What the next bills take.
+pub(super) fn unbilled(state: &Projections, whom: Whom) -> Vec<UnbilledRow> {
+    let names = &state.books.names;
+    let mut rows = Vec::new();
+    for tenant in whom.tenants(names) {
+        rows.extend(state.unbilled.days(tenant).map(|(day, pool)| {
+            let Billable { requests, tokens, cost } = pool.total();
+            UnbilledRow { organization_id: text(names, tenant), day, requests, tokens, cost }
+        }));
+    }
+    rows
+}
+
+/// The latest closed day and month of every tenant.
+pub(super) fn closed(state: &Projections, whom: Whom) -> Vec<ClosedRow> {
+    let names = &state.books.names;
+    let mut rows = Vec::new();
+    for tenant in whom.tenants(names) {
+        let closed = state.books.bills.closed(tenant);
+        let latest = [closed.latest_day.as_ref(), closed.latest_month.as_ref()];
+        rows.extend(latest.into_iter().flatten().map(|closed| ClosedRow {
+            organization_id: text(names, tenant),
+            period: match closed.period {
+                schemas::Period::Day => closed.first.to_string(),
+                schemas::Period::Month => closed.first.month(),
+            },
+            requests: closed.requests,
+            tokens: closed.tokens,
+            cost: closed.cost,
+        }));
+    }
     rows
 }
 

@@ -1,6 +1,7 @@
 //! `POST /api/v1/admin/jobs/{job}`: does now what otherwise comes with its time, and says what it did.
 
 use axum::{Json, extract::State};
+use schemas::Period;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -11,11 +12,16 @@ use crate::{
         params::Path,
         problem::{Kind, Problem},
     },
-    jobs::{ExpiryReport, JobError, ScanReport},
+    jobs::{BillingReport, ClosingReport, ExpiryReport, JobError, ScanReport},
 };
 
 const STRATEGY_SCAN: &str = "strategy-scan";
 const QUOTA_EXPIRY: &str = "quota-expiry";
+const DAILY_BILLING: &str = "daily-billing";
+const DAILY_AGGREGATION: &str = "daily-aggregation";
+const MONTHLY_AGGREGATION: &str = "monthly-aggregation";
+const JOBS: [&str; 5] =
+    [STRATEGY_SCAN, QUOTA_EXPIRY, DAILY_BILLING, DAILY_AGGREGATION, MONTHLY_AGGREGATION];
 
 pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(run))
@@ -29,14 +35,20 @@ enum Report {
     Scan(ScanReport),
     /// Of `quota-expiry`.
     Expiry(ExpiryReport),
+    /// Of `daily-billing`.
+    Billing(BillingReport),
+    /// Of `daily-aggregation` and `monthly-aggregation`.
+    Closing(ClosingReport),
 }
 
 /// Does a job now: `strategy-scan` lets every strategy give what it owes, `quota-expiry` writes off
-/// what remains of quota that has expired.
+/// what remains of quota that has expired, `daily-billing` posts the bills of all days that are over,
+/// `daily-aggregation` and `monthly-aggregation` close the tenants' last complete days and months.
 ///
 /// The answer comes when it is done. What was done before is not done again.
 #[utoipa::path(post, path = "/api/v1/admin/jobs/{job}", tag = "admin",
-    params(("job" = String, Path, description = "`strategy-scan` or `quota-expiry`")),
+    params(("job" = String, Path, description = "`strategy-scan`, `quota-expiry`, \
+        `daily-billing`, `daily-aggregation` or `monthly-aggregation`")),
     responses((status = 200, body = Report)))]
 async fn run(
     State(state): State<AppState>,
@@ -49,9 +61,11 @@ async fn run(
             let now = state.clock().now();
             Ok(Json(Report::Expiry(jobs.book_expired(now).await?)))
         }
+        DAILY_BILLING => Ok(Json(Report::Billing(jobs.bill(jobs.yesterday()).await?))),
+        DAILY_AGGREGATION => Ok(Json(Report::Closing(jobs.close_periods(Period::Day).await?))),
+        MONTHLY_AGGREGATION => Ok(Json(Report::Closing(jobs.close_periods(Period::Month).await?))),
         _ => {
-            let detail =
-                format!("there is no such job; there are `{STRATEGY_SCAN}` and `{QUOTA_EXPIRY}`");
+            let detail = format!("there is no such job; there are `{}`", JOBS.join("`, `"));
             Err(Problem::new(Kind::NotFound, "no_such_job", detail))
         }
     }

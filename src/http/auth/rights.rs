@@ -7,6 +7,9 @@ use schemas::Role;
 /// Every route that is not for developers alone. A tenant's administrator sees and changes what is
 /// the tenant's, a user what is their own.
 const SHARED: &[(&str, &str, Role)] = &[
+    ("GET", "/api/v1/billing/history", Role::TenantAdmin),
+    ("GET", "/api/v1/billing/history/{bill}", Role::TenantAdmin),
+    ("GET", "/api/v1/billing/history/{bill}/consumptions", Role::TenantAdmin),
     ("GET", "/api/v1/billing/wallet", Role::TenantAdmin),
     ("GET", "/api/v1/billing/wallet/audit", Role::TenantAdmin),
     ("GET", "/api/v1/consumption/aggregates", Role::TenantUser),

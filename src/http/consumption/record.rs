@@ -55,8 +55,10 @@ async fn recorded_call(state: &AppState, receipt: &Receipt) -> Result<TokenConsu
     if let Some(recorded) = receipt.recorded()
         && let Event::ConsumptionRecorded(call) = &recorded.event
     {
-        return Ok(state.views().look(|books| {
-            TokenConsumption::new(&books.books.names, recorded, Consumed::Complete(call, None))
+        return Ok(state.views().look(|reading| {
+            let books = &reading.books;
+            TokenConsumption::new(&books.names, recorded, Consumed::Complete(call, None))
+                .with_markup(books.tenants.terms(call.context.tenant))
         }));
     }
     let (views, sequence) = (state.views().clone(), receipt.sequence);

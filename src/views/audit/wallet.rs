@@ -1,7 +1,7 @@
-//! Every top-up and adjustment of a tenant's money, newest first.
+//! Every movement of a tenant's money, newest first: top-ups, adjustments, bills, refunds, credits.
 
 use replay::ReadError;
-use schemas::{Event, Money, Recorded, Sequence, TenantId, Timestamp};
+use schemas::{CreditKind, Event, Money, Recorded, Sequence, TenantId, Timestamp};
 use serde::Serialize;
 
 use crate::views::Views;
@@ -12,10 +12,13 @@ use crate::views::Views;
 pub struct WalletEntry {
     /// USD, signed.
     pub amount: Money,
-    /// `TOP_UP` or `ADJUSTMENT`.
+    /// `TOP_UP`, `ADJUSTMENT`, `BILL`, `REFUND` or `CREDIT`.
     pub operation: &'static str,
-    /// The payment's reference, or the reason in words.
+    /// The payment's reference, the reason in words, or the day that is billed.
     pub reason: String,
+    /// The bill, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bill_id: Option<String>,
     /// Who did it.
     pub actor: String,
     /// When.
@@ -24,8 +27,17 @@ pub struct WalletEntry {
     pub sequence: Sequence,
 }
 
+/// A page of movements.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WalletPage {
+    /// The movements, newest first.
+    pub entries: Vec<WalletEntry>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<Sequence>,
+}
+
 impl Views {
-    /// The movements of a tenant's wallet up to `through`, newest first.
+    /// At most `entries_max` movements of a tenant's wallet, the newest up to `through` first.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -34,21 +46,41 @@ impl Views {
         tenant: TenantId,
         through: Sequence,
         entries_max: usize,
-    ) -> Result<Vec<WalletEntry>, ReadError> {
+    ) -> Result<WalletPage, ReadError> {
         let list = self.look(|reading| reading.histories.tenant_money(tenant).clone());
-        let page: Vec<Sequence> = list.descending(through).take(entries_max).collect();
-        let mut entries = Vec::with_capacity(page.len());
-        for recorded in self.log.read_many(&page)? {
+        let mut sequences = list.descending(through);
+        let some: Vec<Sequence> = sequences.by_ref().take(entries_max).collect();
+        let next = sequences.next();
+        let mut entries = Vec::with_capacity(some.len());
+        for recorded in self.log.read_many(&some)? {
             entries.extend(self.wallet_entry(&recorded)?);
         }
-        Ok(entries)
+        Ok(WalletPage { entries, next })
     }
 
     fn wallet_entry(&self, recorded: &Recorded) -> Result<Option<WalletEntry>, ReadError> {
-        let (operation, amount, reason) = match &recorded.event {
-            Event::WalletToppedUp(top_up) => ("TOP_UP", top_up.amount, top_up.reference.clone()),
+        let of_bill = |sequence: Sequence| Some(sequence.to_string());
+        let (operation, amount, reason, bill_id) = match &recorded.event {
+            Event::WalletToppedUp(top_up) => {
+                ("TOP_UP", top_up.amount, top_up.reference.clone(), None)
+            }
+            Event::TopUpSucceeded(top_up) => {
+                ("TOP_UP", top_up.amount, top_up.payment_intent.clone(), None)
+            }
             Event::WalletAdjusted(adjusted) => {
-                ("ADJUSTMENT", adjusted.amount, adjusted.reason.clone())
+                ("ADJUSTMENT", adjusted.amount, adjusted.reason.clone(), None)
+            }
+            Event::WalletCredited(credit) => {
+                let operation = match credit.kind {
+                    CreditKind::Refund => "REFUND",
+                    CreditKind::Credit => "CREDIT",
+                };
+                let bill_id = credit.bill.and_then(of_bill);
+                (operation, credit.amount, credit.reason.clone(), bill_id)
+            }
+            Event::BillPosted(bill) => {
+                let taken = bill.cost.checked_neg().unwrap_or_default();
+                ("BILL", taken, bill.day.to_string(), of_bill(recorded.sequence))
             }
             _ => return Ok(None),
         };
@@ -56,6 +88,7 @@ impl Views {
             amount,
             operation,
             reason,
+            bill_id,
             actor: self.actor(recorded)?,
             created_at: recorded.recorded_at,
             sequence: recorded.sequence,

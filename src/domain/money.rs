@@ -2,7 +2,8 @@
 
 use projections::books::Books;
 use schemas::{
-    AdjustWallet, CreditWallet, Event, Money, TenantId, TopUpWallet, WalletAdjusted, WalletToppedUp,
+    AdjustWallet, CreditWallet, Event, Money, StatusReason, TenantId, TenantStatus,
+    TenantStatusChanged, TopUpWallet, WalletAdjusted, WalletToppedUp,
 };
 
 use super::naming::Naming;
@@ -49,6 +50,21 @@ pub(super) fn credit(
     Ok(Vec::new())
 }
 
+/// A tenant that a bill has suspended is active again once `amount` brings its wallet back to its
+/// credit limit.
+pub(super) fn reinstated(books: &Books, tenant: TenantId, amount: Money) -> Option<Event> {
+    let terms = books.tenants.terms(tenant);
+    let was_suspended = terms.status == TenantStatus::Suspended
+        && terms.status_reason == StatusReason::CreditLimitPassed;
+    let limit = terms.credit_limit.unwrap_or_default().checked_neg()?;
+    let balance = books.wallets.wallet(tenant).balance.checked_add(amount)?;
+    (was_suspended && balance >= limit).then_some(Event::TenantStatusChanged(TenantStatusChanged {
+        tenant,
+        status: TenantStatus::Active,
+        reason: StatusReason::CreditRestored,
+    }))
+}
+
 /// The largest balance and accrual, either way: a million million dollars.
 const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
 
@@ -58,7 +74,8 @@ pub(super) fn accrued(before: Money, cost: Money) -> Option<Money> {
     before.checked_add(cost).filter(|accrued| accrued.units().abs() <= BALANCE_MAX.units())
 }
 
-fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
+/// Refuses an amount that takes a wallet out of the range that can be kept.
+pub(super) fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
     let balance = books.wallets.wallet(tenant).balance.checked_add(amount);
     match balance {
         Some(balance) if balance.units().abs() <= BALANCE_MAX.units() => Ok(()),

@@ -2,12 +2,13 @@
 
 use projections::books::Books;
 use schemas::{
-    Event, RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits, TenantRegistered,
+    AutoTopUpSet, Event, RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits, TenantRegistered,
     UpdateTenant, UserRegistered,
 };
 
 use super::naming::Naming;
-use super::rejection::Rejection;
+use super::rejection::{Rejection, TopUpRejection};
+use super::top_ups;
 
 /// A tenant is known from now on.
 pub(super) fn register(registration: &RegisterTenant, naming: &mut Naming<'_>) -> Vec<Event> {
@@ -42,9 +43,16 @@ pub(super) fn set_limits(
 
 /// How a tenant's wallet fills itself from now on.
 pub(super) fn set_auto_top_up(
-    _books: &Books,
-    _command: &SetAutoTopUp,
-    _naming: &Naming<'_>,
+    books: &Books,
+    command: &SetAutoTopUp,
+    naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let SetAutoTopUp { tenant, auto_top_up } = command;
+    let tenant = naming.known(tenant).ok_or(TopUpRejection::NoSuchOrganization)?;
+    top_ups::check_auto_top_up(auto_top_up)?;
+    if books.tenants.terms(tenant).auto_top_up == *auto_top_up {
+        return Ok(Vec::new());
+    }
+    let set = AutoTopUpSet { tenant, auto_top_up: auto_top_up.clone() };
+    Ok(vec![Event::AutoTopUpSet(Box::new(set))])
 }

@@ -3,6 +3,7 @@
 //! rated once there is one. Each is an ordinary command whose effect follows from the state, so that
 //! running a job twice, late, or never in between leaves the same log.
 
+mod auto_top_up;
 mod scan;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+pub use auto_top_up::{AskedTopUp, AutoTopUpReport, AutoTopUps};
 pub use scan::{ScanReport, StrategyReport};
 
 use crate::clock::Clock;

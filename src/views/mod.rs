@@ -7,6 +7,7 @@ mod consumption;
 mod event;
 mod executions;
 mod history;
+mod top_ups;
 mod usage;
 mod voucher;
 
@@ -28,6 +29,7 @@ pub use event::{
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
+pub use top_ups::{TopUpPage, TopUpTransaction, top_up_status};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 

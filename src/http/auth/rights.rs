@@ -7,6 +7,10 @@ use schemas::Role;
 /// Every route that is not for developers alone. A tenant's administrator sees and changes what is
 /// the tenant's, a user what is their own.
 const SHARED: &[(&str, &str, Role)] = &[
+    ("POST", "/api/v1/billing/stripe/checkout", Role::TenantAdmin),
+    ("POST", "/api/v1/billing/top-up", Role::TenantAdmin),
+    ("GET", "/api/v1/billing/top-ups", Role::TenantAdmin),
+    ("GET", "/api/v1/billing/top-ups/{topUp}", Role::TenantAdmin),
     ("GET", "/api/v1/billing/wallet", Role::TenantAdmin),
     ("GET", "/api/v1/billing/wallet/audit", Role::TenantAdmin),
     ("GET", "/api/v1/consumption/aggregates", Role::TenantUser),
@@ -16,6 +20,8 @@ const SHARED: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/consumption/by-user", Role::TenantUser),
     ("GET", "/api/v1/consumption/history", Role::TenantUser),
     ("GET", "/api/v1/consumption/real-time", Role::TenantUser),
+    ("GET", "/api/v1/organization/{id}/auto-top-up", Role::TenantAdmin),
+    ("PUT", "/api/v1/organization/{id}/auto-top-up", Role::TenantAdmin),
     ("GET", "/api/v1/organization/users", Role::TenantAdmin),
     ("GET", "/api/v1/quota", Role::TenantUser),
     ("GET", "/api/v1/quota/audit", Role::TenantUser),

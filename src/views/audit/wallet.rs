@@ -50,6 +50,9 @@ impl Views {
             Event::WalletAdjusted(adjusted) => {
                 ("ADJUSTMENT", adjusted.amount, adjusted.reason.clone())
             }
+            Event::TopUpSucceeded(top_up) => {
+                ("TOP_UP", top_up.amount, top_up.payment_intent.clone())
+            }
             _ => return Ok(None),
         };
         Ok(Some(WalletEntry {

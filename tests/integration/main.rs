@@ -29,6 +29,7 @@ mod http_quota;
 mod http_roles;
 mod http_strategies;
 mod http_strategy_runs;
+mod http_stripe;
 mod http_users;
 mod http_voucher_ends;
 mod http_vouchers;

@@ -350,9 +350,8 @@ impl Payments {
 
 /// Refuses to make a payment of which it is not known that it would be the same one.
 fn check_askable(top_up: &TopUp, now: Timestamp) -> Result<(), Failure> {
-    let refused = |reason| {
-        Err(Failure { kind: FailureKind::Refused, payment_intent: None, reason })
-    };
+    let refused =
+        |reason| Err(Failure { kind: FailureKind::Refused, payment_intent: None, reason });
     match top_up.state {
         TopUpState::Failed => refused(top_up.failure.clone().unwrap_or_default()),
         TopUpState::Succeeded => refused("it has come in already".to_owned()),

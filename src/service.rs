@@ -153,8 +153,7 @@ pub async fn run_beside(
         Jobs::new(book.writer.clone(), book.views.clone(), clock.clone(), config.job_rules()?);
     let mut work = JoinSet::new();
     work.spawn(jobs.clone().run(stop.clone()));
-    let payments =
-        Payments::new(&config, book.writer.clone(), book.views.clone(), clock.clone())?;
+    let payments = Payments::new(&config, book.writer.clone(), book.views.clone(), clock.clone())?;
     let auto_top_ups = AutoTopUps::new(payments.clone(), &config.billing);
     work.spawn(auto_top_ups.clone().run(stop.clone()));
     if let Some(intake) = intake_config(&config) {

@@ -19,7 +19,8 @@ pub struct Billing {
 
 impl Billing {
     pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
-        let Self { auto_top_up_cooldown_seconds: _, auto_top_up_every_seconds: _, public_url } = self;
+        let Self { auto_top_up_cooldown_seconds: _, auto_top_up_every_seconds: _, public_url } =
+            self;
         let reason = address_fault(public_url.as_deref()?)?;
         Some(("billing.public_url", reason))
     }
@@ -27,11 +28,7 @@ impl Billing {
 
 impl Default for Billing {
     fn default() -> Self {
-        Self {
-            auto_top_up_cooldown_seconds: 3600,
-            auto_top_up_every_seconds: 10,
-            public_url: None,
-        }
+        Self { auto_top_up_cooldown_seconds: 3600, auto_top_up_every_seconds: 10, public_url: None }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use projections::books::Books;
 use schemas::{
-    AutoTopUpSet, Event, RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits, TenantRegistered,
-    UpdateTenant, UserRegistered,
+    AutoTopUpSet, Event, RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits,
+    TenantRegistered, UpdateTenant, UserRegistered,
 };
 
 use super::naming::Naming;

@@ -9,10 +9,10 @@ use schemas::{
     TopUpSucceeded, TopUpTerms,
 };
 
+use super::Rules;
 use super::money;
 use super::naming::Naming;
 use super::rejection::{Rejection, TopUpRejection, check_text};
-use super::Rules;
 
 /// A cent, in the smallest unit.
 const CENT: i128 = Money::ONE_CENT.units();

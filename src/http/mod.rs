@@ -180,7 +180,10 @@ impl AppState {
 
 /// The routes that anyone may call.
 fn open() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(health::router()).merge(openapi::router()).merge(billing::stripe::open_router())
+    OpenApiRouter::new()
+        .merge(health::router())
+        .merge(openapi::router())
+        .merge(billing::stripe::open_router())
 }
 
 /// The routes behind the guard.

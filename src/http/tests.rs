@@ -45,8 +45,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
     let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
-    let payments =
-        Payments::new(&config, writer.clone(), views.clone(), clock.clone()).unwrap();
+    let payments = Payments::new(&config, writer.clone(), views.clone(), clock.clone()).unwrap();
     let auto_top_ups = AutoTopUps::new(payments.clone(), &config.billing);
     let stop = CancellationToken::new();
     let gateway = None;

@@ -20,6 +20,9 @@ const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
 const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
 
+/// Of administrators, where no payment provider is configured.
+const PAYMENTS_OFF: Statuses = [503, 503, 403, 403, 403];
+
 /// Of developers, whose success has another status.
 const fn developers(status: u16) -> Statuses {
     [status, 403, 403, 403, 403]
@@ -80,6 +83,17 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("POST /api/v1/quota/transfer-in", writes(json!({"voucher_code": "x"}), EVERYONE)),
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/billing/top-ups", reads(OF_ACME, ADMINISTRATORS)),
+        // Nobody has begun this one.
+        ("GET /api/v1/billing/top-ups/{topUp}", reads("", [404, 404, 403, 404, 403])),
+        ("POST /api/v1/billing/top-up", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/checkout", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/webhook", Expectation { statuses: [503; 5], ..open() }),
+        ("GET /api/v1/organization/{id}/auto-top-up", reads("", ADMINISTRATORS)),
+        (
+            "PUT /api/v1/organization/{id}/auto-top-up",
+            writes(json!({"enabled": false}), ADMINISTRATORS),
+        ),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
@@ -160,6 +174,10 @@ fn table() -> BTreeMap<&'static str, Expectation> {
 /// A strategy that nobody gets anything of.
 fn strategy(name: &str) -> Value {
     json!({"name": name, "type": "single", "amount": 1, "condition": "false()"})
+}
+
+fn twenty_dollars() -> Value {
+    json!({"organizationId": "acme-secret", "amount": 20})
 }
 
 fn counter(field: &str) -> Value {
@@ -255,6 +273,8 @@ fn ask(
         .replace("{user}", "ann-secret")
         .replace("{job}", "quota-expiry")
         .replace("{strategy}", strategy)
+        .replace("{id}", "acme-secret")
+        .replace("{topUp}", &"0".repeat(32))
         .replace("{voucher}", &"0".repeat(32));
     let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));
     if expectation.body.is_null() {
@@ -394,7 +414,7 @@ async fn nobody_passes_without_good_credentials() {
                 request = request.header(*name, value);
             }
             let answer = Answer::to(request).await;
-            let wanted = if expectation.is_open { 200 } else { 401 };
+            let wanted = if expectation.is_open { expectation.statuses[0] } else { 401 };
             assert_eq!(answer.status, wanted, "{method} {path} with {what}: {}", answer.text);
             if !expectation.is_open {
                 assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");

@@ -17,6 +17,7 @@ mod gateway_mock;
 mod gateway_sync;
 mod http_as_of;
 mod http_audit;
+mod http_auto_top_up;
 mod http_bad_input;
 mod http_clock;
 mod http_consumption;

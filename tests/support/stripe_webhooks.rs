@@ -42,10 +42,15 @@ pub fn ask(service: &Service, header: &str, body: String) -> RequestBuilder {
         .body(body)
 }
 
-/// A good webhook, not sent yet.
+/// A good webhook of noon, not sent yet.
 pub fn signed(service: &Service, kind: &str, object: &Value) -> RequestBuilder {
+    signed_at(service, NOON_SECONDS, kind, object)
+}
+
+/// A good webhook, not sent yet.
+pub fn signed_at(service: &Service, seconds: i64, kind: &str, object: &Value) -> RequestBuilder {
     let body = event(kind, object);
-    let header = format!("t={NOON_SECONDS},v1={}", signature(SECRET, NOON_SECONDS, &body));
+    let header = format!("t={seconds},v1={}", signature(SECRET, seconds, &body));
     ask(service, &header, body)
 }
 

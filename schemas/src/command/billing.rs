@@ -2,7 +2,9 @@
 
 use bincode::Encode;
 
-use crate::{CreditKind, Day, Money, Name, Period, Sequence, TenantId, TopUpId, TopUpKind, TopUpTerms};
+use crate::{
+    CreditKind, Day, Money, Name, Period, Sequence, TenantId, TopUpId, TopUpKind, TopUpTerms,
+};
 
 /// See [`Command::PostBill`](crate::Command::PostBill).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode)]

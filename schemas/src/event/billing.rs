@@ -4,9 +4,7 @@
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    AssistantId, Day, ModelId, Money, Sequence, TenantId, TopUpId, TopUpTerms, UserId,
-};
+use crate::{AssistantId, Day, ModelId, Money, Sequence, TenantId, TopUpId, TopUpTerms, UserId};
 
 /// What a line of a bill adds up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

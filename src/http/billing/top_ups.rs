@@ -58,7 +58,7 @@ struct Begun {
     client_secret: Option<String>,
 }
 
-/// Begins a payment at Stripe, which a client completes with the secret in the answer.
+/// Begins a payment at Stripe, which a client completes with what is in the answer.
 ///
 /// The wallet is credited when Stripe says that the money has come in. Repeated under the same
 /// `Idempotency-Key`, it is the same payment.

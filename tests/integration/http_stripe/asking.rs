@@ -21,7 +21,8 @@ async fn a_page_says_on_itself_and_on_its_payment_whose_it_is() {
     let id = text(&answer, "sessionId");
     assert_eq!(answer["url"], format!("https://checkout.stripe.example/c/{id}"));
 
-    let [seen] = &stripe.seen()[..] else { panic!("one request: {:?}", stripe.seen()) };
+    let seen = stripe.seen();
+    let [seen] = &seen[..] else { panic!("one request: {seen:?}") };
     let top_ups = service.get(TOP_UPS).await;
     assert_eq!(top_ups[0]["stripeCheckoutSessionId"], id);
     let top_up = text(&top_ups[0], "id");
@@ -272,7 +273,8 @@ async fn payments_are_listed_newest_first_and_page_by_page() {
     let mut path = format!("{TOP_UPS}&limit=2");
     loop {
         let page = service.read(&path).await.expect(200);
-        amounts.extend(page.json().as_array().expect("a list").iter().map(|it| it["amount"].clone()));
+        amounts
+            .extend(page.json().as_array().expect("a list").iter().map(|it| it["amount"].clone()));
         let next = page.header("x-next-cursor").to_owned();
         if next.is_empty() {
             break;

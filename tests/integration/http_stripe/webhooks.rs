@@ -8,9 +8,7 @@ use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::service::Service;
 use crate::support::stripe::{Behaviour, Stripe};
-use crate::support::stripe_webhooks::{
-    NOON_SECONDS, SECRET, ask, event, signature, signed, tell,
-};
+use crate::support::stripe_webhooks::{NOON_SECONDS, SECRET, ask, event, signature, signed, tell};
 
 const SUCCEEDED: &str = "payment_intent.succeeded";
 const FAILED: &str = "payment_intent.payment_failed";
@@ -111,10 +109,10 @@ async fn twenty_webhooks_at_once_and_then_more_count_once() {
     assert_eq!(balance(&service).await, "19.99");
     assert_eq!(events(&service, "top_up_succeeded").await, 1);
     let top_up = &service.get(TOP_UPS).await[0];
-    assert_eq!((&top_up["status"], &top_up["completedAt"]), (
-        &json!("succeeded"),
-        &json!(crate::support::calls::NOON)
-    ));
+    assert_eq!(
+        (&top_up["status"], &top_up["completedAt"]),
+        (&json!("succeeded"), &json!(crate::support::calls::NOON))
+    );
 }
 
 #[tokio::test]
@@ -133,10 +131,10 @@ async fn the_order_in_which_stripe_tells_does_not_matter() {
     assert_eq!(events(&service, "top_up_failed").await, 1);
 
     tell(&service, SUCCEEDED, &paid).await.expect(200);
-    assert_eq!((balance(&service).await.as_str(), statuses(&service).await), (
-        "19.99",
-        vec!["succeeded".to_owned()]
-    ));
+    assert_eq!(
+        (balance(&service).await.as_str(), statuses(&service).await),
+        ("19.99", vec!["succeeded".to_owned()])
+    );
     for kind in [FAILED, "payment_intent.canceled", SUCCEEDED] {
         tell(&service, kind, &failed.clone()).await;
         tell(&service, kind, &paid).await.expect(200);
@@ -159,10 +157,10 @@ async fn a_page_is_credited_once_whoever_tells_first() {
         }
         tell(&service, "checkout.session.expired", &page).await.expect(200);
         let top_up = &service.get(TOP_UPS).await[0];
-        assert_eq!((&top_up["status"], &top_up["stripePaymentIntentId"]), (
-            &json!("succeeded"),
-            &payment["id"]
-        ));
+        assert_eq!(
+            (&top_up["status"], &top_up["stripePaymentIntentId"]),
+            (&json!("succeeded"), &payment["id"])
+        );
     }
 }
 
@@ -198,7 +196,10 @@ async fn a_webhook_may_come_before_we_know_what_stripe_calls_the_payment() {
     assert_eq!(balance(&service).await, "19.99");
     waiting.await.expect("ends").expect(503);
     let asked = top_up(&service, "k", "\"19.99\"").await.expect(200).json();
-    assert_eq!((&asked["status"], &asked["stripePaymentIntentId"]), (&json!("succeeded"), &payment["id"]));
+    assert_eq!(
+        (&asked["status"], &asked["stripePaymentIntentId"]),
+        (&json!("succeeded"), &payment["id"])
+    );
     tell(&service, SUCCEEDED, &payment).await.expect(200);
     assert_eq!(balance(&service).await, "19.99");
     assert_eq!(statuses(&service).await, ["succeeded"]);
@@ -221,10 +222,10 @@ async fn a_payment_that_nobody_asked_for_is_credited_to_whom_it_names() {
     assert_eq!(balance(&service).await, "199.99");
     let all = service.get(TOP_UPS).await;
     for (place, id) in ["pi_d", "pi_c", "pi_b", "pi_a"].into_iter().enumerate() {
-        assert_eq!((&all[place]["kind"], &all[place]["stripePaymentIntentId"]), (
-            &json!("unannounced"),
-            &json!(id)
-        ));
+        assert_eq!(
+            (&all[place]["kind"], &all[place]["stripePaymentIntentId"]),
+            (&json!("unannounced"), &json!(id))
+        );
     }
     assert_eq!(all[2]["id"], unknown, "the name that it has at Stripe");
     // Nothing came in, and nothing was asked for: there is nothing to say.

@@ -187,8 +187,8 @@ impl Config {
             schedule,
             vouchers,
             gateway,
-            billing: _,
-            stripe: _,
+            billing,
+            stripe,
             webhooks: _,
             smtp: _,
             accounts: _,
@@ -247,7 +247,8 @@ impl Config {
             let key = format!("vouchers.signing_keys[{place}]");
             return fault(&key, "must be at least 32 bytes long");
         }
-        if let Some((key, reason)) = gateway.first_fault() {
+        let faults = [gateway.first_fault(), billing.first_fault(), stripe.first_fault()];
+        if let Some((key, reason)) = faults.into_iter().flatten().next() {
             return fault(key, reason);
         }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {

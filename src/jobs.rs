@@ -4,6 +4,7 @@
 //! whose effect follows from the state, so that running a job twice, late, or never in between leaves
 //! the same log.
 
+mod auto_top_up;
 mod billing;
 mod scan;
 
@@ -22,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
+pub use auto_top_up::{AskedTopUp, AutoTopUpReport, AutoTopUps};
 pub use billing::{BillingReport, ClosedReport, ClosingReport, PostedBill};
 pub use scan::{ScanReport, StrategyReport};
 

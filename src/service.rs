@@ -19,8 +19,9 @@ use crate::{
         health::{Check, Readiness},
     },
     intake::{self, IntakeConfig, IntakeStatus},
-    jobs::Jobs,
+    jobs::{AutoTopUps, Jobs},
     outbox::{self, OutboxConfig},
+    payments::Payments,
     personal::Vault,
     views::Views,
     writer::{Started, Writer, WriterOptions},
@@ -152,6 +153,9 @@ pub async fn run_beside(
         Jobs::new(book.writer.clone(), book.views.clone(), clock.clone(), config.job_rules()?);
     let mut work = JoinSet::new();
     work.spawn(jobs.clone().run(stop.clone()));
+    let payments = Payments::new(&config, book.writer.clone(), book.views.clone(), clock.clone())?;
+    let auto_top_ups = AutoTopUps::new(payments.clone(), &config.billing);
+    work.spawn(auto_top_ups.clone().run(stop.clone()));
     if let Some(intake) = intake_config(&config) {
         let (status_sender, status) = watch::channel(IntakeStatus::default());
         let (writer, clock, stop) = (book.writer.clone(), clock.clone(), stop.clone());
@@ -194,6 +198,8 @@ pub async fn run_beside(
         vault: book.vault.clone(),
         signing_keys,
         jobs,
+        payments,
+        auto_top_ups,
         gateway: gateway_status,
         stop: stop.clone(),
     };

@@ -126,6 +126,9 @@ pub struct Credits(i64);
 amount!(Credits, i64, 6);
 
 impl Money {
+    /// A hundredth of a dollar: the least that payments are made in.
+    pub const ONE_CENT: Self = Self(10_000_000_000_000_000);
+
     /// This amount `count` times, as in price per token × tokens. `None` beyond the range.
     #[must_use]
     pub fn checked_times(self, count: u64) -> Option<Self> {

@@ -129,7 +129,7 @@ pub enum Command {
     /// Give a tenant money.
     CreditWallet(CreditWallet),
     /// Begin a payment.
-    StartTopUp(StartTopUp),
+    StartTopUp(Box<StartTopUp>),
     /// Name a payment as the provider does.
     LinkTopUp(LinkTopUp),
     /// End a payment.

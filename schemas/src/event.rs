@@ -129,7 +129,7 @@ pub enum Event {
     /// Money was given to a tenant: a refund, or a present.
     WalletCredited(WalletCredited),
     /// A payment through the provider began.
-    TopUpStarted(TopUpStarted),
+    TopUpStarted(Box<TopUpStarted>),
     /// The payment provider has named a payment.
     TopUpLinked(TopUpLinked),
     /// A payment has come in.

@@ -18,6 +18,7 @@ mod role;
 mod schedule;
 mod sealed;
 mod time;
+mod top_up;
 mod usage;
 mod voucher;
 mod zone;
@@ -48,6 +49,7 @@ pub use role::Role;
 pub use schedule::{FieldFault, Schedule, ScheduleError};
 pub use sealed::Sealed;
 pub use time::{Day, Timestamp, TimestampError, is_expired};
+pub use top_up::{TopUpId, TopUpIdError, TopUpTerms};
 pub use usage::{RequestType, ServiceTier, Usage, UsageOrigin};
 pub use voucher::{
     KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,

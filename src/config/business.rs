@@ -11,11 +11,24 @@ use super::Secret;
 pub struct Billing {
     /// How long a wallet that fills itself waits before it does so again.
     pub auto_top_up_cooldown_seconds: u32,
+    /// How often wallets are looked at that fill themselves; 0: only when that job is run by hand.
+    pub auto_top_up_every_seconds: u32,
+    /// Where people reach what stands before this service: payments lead back to below it.
+    pub public_url: Option<String>,
+}
+
+impl Billing {
+    pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self { auto_top_up_cooldown_seconds: _, auto_top_up_every_seconds: _, public_url } =
+            self;
+        let reason = address_fault(public_url.as_deref()?)?;
+        Some(("billing.public_url", reason))
+    }
 }
 
 impl Default for Billing {
     fn default() -> Self {
-        Self { auto_top_up_cooldown_seconds: 3600 }
+        Self { auto_top_up_cooldown_seconds: 3600, auto_top_up_every_seconds: 10, public_url: None }
     }
 }
 
@@ -42,6 +55,42 @@ impl Default for Stripe {
             timeout_ms: 20_000,
         }
     }
+}
+
+impl Stripe {
+    pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self { secret_key, webhook_secret, base_url, timeout_ms } = self;
+        for (key, secret) in
+            [("stripe.secret_key", secret_key), ("stripe.webhook_secret", webhook_secret)]
+        {
+            let Some(text) = secret.as_ref().map(Secret::expose) else { continue };
+            if text.is_empty() {
+                return Some((key, "must not be empty"));
+            }
+            if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Some((key, "must be visible characters without spaces"));
+            }
+        }
+        if let Some(reason) = address_fault(base_url) {
+            return Some(("stripe.base_url", reason));
+        }
+        (*timeout_ms == 0).then_some(("stripe.timeout_ms", "must be at least 1"))
+    }
+}
+
+/// What is wrong with an address below which others are put together.
+fn address_fault(address: &str) -> Option<&'static str> {
+    let Some(url) = reqwest::Url::parse(address)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    else {
+        return Some("must be an `http://` or `https://` address");
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("must not hold a password");
+    }
+    let ends = url.query().is_some() || url.fragment().is_some();
+    ends.then_some("must end with its path")
 }
 
 /// Webhooks that go out.

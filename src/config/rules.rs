@@ -26,6 +26,7 @@ impl Config {
             expiry: self.quota.expiry,
             zone: self.quota.time_zone,
             signing_keys,
+            auto_top_up_cooldown_seconds: self.billing.auto_top_up_cooldown_seconds,
             foreign_vouchers: *accept_foreign,
         })
     }

@@ -35,6 +35,7 @@ pub use rejection::{
     TopUpRejection, WebhookRejection,
 };
 pub use strategies::{Rehearsal, Verdict, judge, rehearse};
+pub use top_ups::{auto_top_up_due, may_be_paid};
 pub use vouchers::VOUCHER_ITEMS_MAX;
 
 use naming::Naming;
@@ -50,6 +51,8 @@ pub struct Rules {
     pub zone: Tz,
     /// Signs vouchers; `None`: there are none.
     pub signing_keys: Option<Arc<SigningKeys>>,
+    /// How long a wallet that fills itself waits before it does so again.
+    pub auto_top_up_cooldown_seconds: u32,
     /// Whether a voucher counts that another book has issued under a key of ours.
     pub foreign_vouchers: bool,
 }
@@ -70,6 +73,7 @@ impl Default for Rules {
             expiry: ExpiryRule::NextMonthEnd,
             zone: Tz::UTC,
             signing_keys: None,
+            auto_top_up_cooldown_seconds: 3600,
             foreign_vouchers: true,
         }
     }
@@ -231,7 +235,7 @@ fn decide_command(
         }
         Command::PostBill(command) => bills::post(&state.deciding, *command, now)?,
         Command::CreditWallet(command) => money::credit(books, command, naming)?,
-        Command::StartTopUp(command) => top_ups::start(books, command, now, naming)?,
+        Command::StartTopUp(command) => top_ups::start(books, rules, command, now, naming)?,
         Command::LinkTopUp(command) => top_ups::link(books, command)?,
         Command::SettleTopUp(command) => top_ups::settle(books, command, naming)?,
         Command::ClosePeriod(command) => bills::close_period(books, *command, now)?,

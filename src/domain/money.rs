@@ -107,7 +107,8 @@ pub(super) fn accrued(before: Money, cost: Money) -> Option<Money> {
     before.checked_add(cost).filter(|accrued| accrued.units().abs() <= BALANCE_MAX.units())
 }
 
-fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
+/// Refuses an amount that takes a wallet out of the range that can be kept.
+pub(super) fn check_range(books: &Books, tenant: TenantId, amount: Money) -> Result<(), Rejection> {
     let balance = books.wallets.wallet(tenant).balance.checked_add(amount);
     match balance {
         Some(balance) if balance.units().abs() <= BALANCE_MAX.units() => Ok(()),

@@ -5,15 +5,15 @@ use std::ops::RangeInclusive;
 use projections::books::Books;
 use projections::tenants::Terms;
 use schemas::{
-    AutoTopUp, AutoTopUpSet, Change, ConsumptionLimitsSet, Event, LimitChanges, Money,
-    RegisterTenant, RegisterUser, SetAutoTopUp, SetConsumptionLimits, StatusReason, TenantId,
-    TenantRegistered, TenantStatus, TenantStatusChanged, TenantUpdated, TermChanges, UpdateTenant,
-    UserRegistered,
+    AutoTopUpSet, Change, ConsumptionLimitsSet, Event, LimitChanges, Money, RegisterTenant,
+    RegisterUser, SetAutoTopUp, SetConsumptionLimits, StatusReason, TenantId, TenantRegistered,
+    TenantStatus, TenantStatusChanged, TenantUpdated, TermChanges, UpdateTenant, UserRegistered,
 };
 
 use super::money::BALANCE_MAX;
 use super::naming::Naming;
-use super::rejection::{Rejection, TenantRejection};
+use super::rejection::{Rejection, TenantRejection, TopUpRejection};
+use super::top_ups::{self, AutoTopUpFields};
 
 /// A tenant is known from now on.
 pub(super) fn register(registration: &RegisterTenant, naming: &mut Naming<'_>) -> Vec<Event> {
@@ -61,7 +61,7 @@ pub(super) fn update(
     events.extend(limits_set(terms, tenant, command.limits));
     let auto_top_up = command.auto_top_up.clone().applied_to(terms.auto_top_up.clone());
     if auto_top_up != terms.auto_top_up {
-        check_auto_top_up(&auto_top_up)?;
+        top_ups::check_auto_top_up(&auto_top_up, AutoTopUpFields::IN_TENANT)?;
         events.push(Event::AutoTopUpSet(Box::new(AutoTopUpSet { tenant, auto_top_up })));
     }
     Ok(events)
@@ -151,7 +151,7 @@ fn check_terms(terms: &TermChanges) -> Result<(), Rejection> {
     }
 }
 
-fn check_amount(field: &'static str, amount: Money) -> Result<(), Rejection> {
+pub(super) fn check_amount(field: &'static str, amount: Money) -> Result<(), Rejection> {
     if amount.is_negative() {
         return Err(Rejection::AmountRule { field, rule: "zero or above" });
     }
@@ -161,27 +161,18 @@ fn check_amount(field: &'static str, amount: Money) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A cent, in units of money.
-const CENT_UNITS: i128 = 10_000_000_000_000_000;
-
-fn check_auto_top_up(auto_top_up: &AutoTopUp) -> Result<(), Rejection> {
-    check_amount("autoTopUp.threshold", auto_top_up.threshold)?;
-    let field = "autoTopUp.amount";
-    check_amount(field, auto_top_up.amount)?;
-    if auto_top_up.amount.units() % CENT_UNITS != 0 {
-        return Err(Rejection::AmountRule { field, rule: "in whole cents" });
-    }
-    if auto_top_up.enabled && auto_top_up.amount.is_zero() {
-        return Err(Rejection::AmountRule { field, rule: "above zero" });
-    }
-    Ok(())
-}
-
 /// How a tenant's wallet fills itself from now on.
 pub(super) fn set_auto_top_up(
-    _books: &Books,
-    _command: &SetAutoTopUp,
-    _naming: &Naming<'_>,
+    books: &Books,
+    command: &SetAutoTopUp,
+    naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let SetAutoTopUp { tenant, auto_top_up } = command;
+    let tenant = naming.known(tenant).ok_or(TopUpRejection::NoSuchOrganization)?;
+    top_ups::check_auto_top_up(auto_top_up, AutoTopUpFields::ALONE)?;
+    if books.tenants.terms(tenant).auto_top_up == *auto_top_up {
+        return Ok(Vec::new());
+    }
+    let set = AutoTopUpSet { tenant, auto_top_up: auto_top_up.clone() };
+    Ok(vec![Event::AutoTopUpSet(Box::new(set))])
 }

@@ -1,7 +1,7 @@
 //! `GET /api/v1/billing/wallet`: a tenant's money, and every movement of it.
 
 mod history;
-mod stripe;
+pub(super) mod stripe;
 mod top_ups;
 
 use axum::extract::State;

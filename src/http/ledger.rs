@@ -134,6 +134,16 @@ pub(super) struct IdempotencyKey(Option<String>);
 impl IdempotencyKey {
     /// For a command that is the same however often it comes.
     pub(super) const NONE: Self = Self(None);
+
+    /// The same key, or one that nobody repeats.
+    pub(super) fn or_new(self) -> Self {
+        Self(Some(self.0.unwrap_or_else(|| Uuid::now_v7().to_string())))
+    }
+
+    /// The key; empty where there is none.
+    pub(super) fn text(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
@@ -174,7 +184,7 @@ pub(super) async fn offer(
 
 /// Whose keys are told apart from whose: developers' by tenant, everyone else's by who they are. A
 /// name has no control characters, so that the two never meet.
-fn key_scope(caller: &Caller) -> Cow<'_, str> {
+pub(super) fn key_scope(caller: &Caller) -> Cow<'_, str> {
     let tenant = caller.tenant.as_ref().map_or("", Name::as_str);
     match caller.role {
         Role::Developer => tenant.into(),

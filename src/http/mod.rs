@@ -50,7 +50,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+    clock::Clock,
+    config, gateway,
+    jobs::{AutoTopUps, Jobs},
+    payments::Payments,
+    personal::Vault,
+    views::Views,
+    writer::Writer,
 };
 use auth::Authenticator;
 use health::Readiness;
@@ -80,6 +86,10 @@ pub struct Services {
     pub signing_keys: Option<Arc<SigningKeys>>,
     /// What falls due.
     pub jobs: Jobs,
+    /// Payments through the provider.
+    pub payments: Payments,
+    /// Looks after the wallets that fill themselves.
+    pub auto_top_ups: AutoTopUps,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
     pub gateway: Option<watch::Receiver<gateway::Status>>,
     /// Ends the service, and with it the answers that would go on for ever.
@@ -132,6 +142,14 @@ impl AppState {
         &self.0.services.jobs
     }
 
+    fn payments(&self) -> &Payments {
+        &self.0.services.payments
+    }
+
+    fn auto_top_ups(&self) -> &AutoTopUps {
+        &self.0.services.auto_top_ups
+    }
+
     fn gateway(&self) -> Option<gateway::Status> {
         self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
     }
@@ -163,7 +181,10 @@ impl AppState {
 
 /// The routes that anyone may call.
 fn open() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().merge(health::router()).merge(openapi::router())
+    OpenApiRouter::new()
+        .merge(health::router())
+        .merge(openapi::router())
+        .merge(billing::stripe::open_router())
 }
 
 /// The routes behind the guard.

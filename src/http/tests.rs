@@ -45,6 +45,8 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let book = Book::open(directory.path(), &config, clock.clone()).unwrap();
     let (writer, views, vault) = (book.writer.clone(), book.views.clone(), book.vault.clone());
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
+    let payments = Payments::new(&config, writer.clone(), views.clone(), clock.clone()).unwrap();
+    let auto_top_ups = AutoTopUps::new(payments.clone(), &config.billing);
     let stop = CancellationToken::new();
     let gateway = None;
     let services = Services {
@@ -57,6 +59,8 @@ fn services(clock: Clock) -> (Services, Reporters) {
         vault,
         signing_keys: None,
         jobs,
+        payments,
+        auto_top_ups,
         gateway,
         stop,
     };

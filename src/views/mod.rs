@@ -9,6 +9,7 @@ mod event;
 mod executions;
 mod history;
 mod holds;
+mod top_ups;
 mod usage;
 mod voucher;
 
@@ -32,6 +33,7 @@ pub use event::{
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use holds::{HoldStatus, HoldView};
+pub use top_ups::{TopUpPage, TopUpTransaction, top_up_status};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 

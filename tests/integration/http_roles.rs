@@ -21,6 +21,9 @@ const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
 const NO_SUCH_BILL: Statuses = [404, 404, 403, 404, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
 
+/// Of administrators, where no payment provider is configured.
+const PAYMENTS_OFF: Statuses = [503, 503, 403, 403, 403];
+
 /// Of developers, whose success has another status.
 const fn developers(status: u16) -> Statuses {
     [status, 403, 403, 403, 403]
@@ -87,6 +90,17 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/billing/history/{bill}/consumptions", reads("", NO_SUCH_BILL)),
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/billing/top-ups", reads(OF_ACME, ADMINISTRATORS)),
+        // Nobody has begun this one.
+        ("GET /api/v1/billing/top-ups/{topUp}", reads("", [404, 404, 403, 404, 403])),
+        ("POST /api/v1/billing/top-up", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/checkout", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/webhook", Expectation { statuses: [503; 5], ..open() }),
+        ("GET /api/v1/organization/{tenant}/auto-top-up", reads("", ADMINISTRATORS)),
+        (
+            "PUT /api/v1/organization/{tenant}/auto-top-up",
+            writes(json!({"enabled": false}), ADMINISTRATORS),
+        ),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
@@ -200,6 +214,10 @@ fn hold(id: &str) -> Value {
     })
 }
 
+fn twenty_dollars() -> Value {
+    json!({"organizationId": "acme-secret", "amount": 20})
+}
+
 fn counter(field: &str) -> Value {
     json!({"user_id": "ann-secret", field: 5})
 }
@@ -298,6 +316,7 @@ fn ask(
         .replace("{job}", "quota-expiry")
         .replace("{bill}", "1")
         .replace("{strategy}", strategy)
+        .replace("{topUp}", &"0".repeat(32))
         .replace("{voucher}", &"0".repeat(32));
     let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));
     if expectation.body.is_null() {
@@ -437,7 +456,7 @@ async fn nobody_passes_without_good_credentials() {
                 request = request.header(*name, value);
             }
             let answer = Answer::to(request).await;
-            let wanted = if expectation.is_open { 200 } else { 401 };
+            let wanted = if expectation.is_open { expectation.statuses[0] } else { 401 };
             assert_eq!(answer.status, wanted, "{method} {path} with {what}: {}", answer.text);
             if !expectation.is_open {
                 assert!(answer.header("www-authenticate").starts_with("Bearer"), "{what}");

@@ -24,6 +24,8 @@ mod pairing;
 mod rebuilding;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod top_ups;
 
 /// How often a property is tried: `cases` times, or as many times more as the environment says.
 fn rounds(cases: u32) -> proptest::test_runner::Config {

@@ -10,6 +10,8 @@ pub mod people;
 pub mod producer;
 pub mod recharges;
 pub mod service;
+pub mod stripe;
+pub mod stripe_webhooks;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,7 +2,9 @@
 
 use bincode::Encode;
 
-use crate::{CreditKind, Day, Money, Name, Period, Sequence, TenantId, TopUpId, TopUpKind};
+use crate::{
+    CreditKind, Day, Money, Name, Period, Sequence, TenantId, TopUpId, TopUpKind, TopUpTerms,
+};
 
 /// See [`Command::PostBill`](crate::Command::PostBill).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode)]
@@ -39,6 +41,8 @@ pub struct StartTopUp {
     pub amount: Money,
     /// How it is paid.
     pub kind: TopUpKind,
+    /// What the provider is asked for it with.
+    pub terms: TopUpTerms,
 }
 
 /// See [`Command::LinkTopUp`](crate::Command::LinkTopUp).
@@ -59,8 +63,8 @@ pub struct SettleTopUp {
     pub top_up: Option<TopUpId>,
     /// Whose wallet, when the payment says it.
     pub tenant: Option<Name>,
-    /// The provider's id of the payment.
-    pub payment_intent: String,
+    /// The provider's id of the payment; one that came in has one.
+    pub payment_intent: Option<String>,
     /// USD that came in, or why nothing did.
     pub outcome: Payment,
 }

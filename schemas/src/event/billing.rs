@@ -4,7 +4,7 @@
 use bincode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{AssistantId, Day, ModelId, Money, Sequence, TenantId, UserId};
+use crate::{AssistantId, Day, ModelId, Money, Sequence, TenantId, TopUpId, TopUpTerms, UserId};
 
 /// What a line of a bill adds up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -94,10 +94,6 @@ pub struct WalletCredited {
     pub reason: String,
 }
 
-/// Names a top-up through a payment provider, before the provider knows of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct TopUpId(pub [u8; 16]);
-
 /// How a payment is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,6 +119,8 @@ pub struct TopUpStarted {
     pub amount: Money,
     /// How it is paid.
     pub kind: TopUpKind,
+    /// What the provider is asked for it with.
+    pub terms: TopUpTerms,
 }
 
 /// See [`Event::TopUpLinked`](crate::Event::TopUpLinked).

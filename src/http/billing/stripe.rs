@@ -1,9 +1,193 @@
 //! `/api/v1/billing/stripe/…`: payments on the provider's page, and what the provider tells of them.
 
-use utoipa_axum::router::OpenApiRouter;
+use axum::extract::{Request, State};
+use schemas::{Money, Name, TopUpKind, TopUpTerms};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::http::AppState;
+use super::top_ups::{Order, begin};
+use crate::{
+    domain::Blame,
+    http::{
+        AppState,
+        auth::Caller,
+        body,
+        ledger::{IdempotencyKey, Reply, fault},
+        params::Query,
+        problem::{Kind, ParameterSource, Problem},
+    },
+    payments::{Asked, PaymentError},
+    stripe::Notice,
+    writer::SubmitError,
+};
+
+const SIGNATURE: &str = "stripe-signature";
+const SUCCESS_PATH: &str = "/dashboard/billing?success=true";
+const CANCEL_PATH: &str = "/dashboard/billing?canceled=true";
+/// The longest address that Stripe takes.
+const URL_BYTES_MAX: usize = 1000;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(checkout))
+}
+
+/// What Stripe calls, which has no credentials of ours.
+pub(in crate::http) fn open_router() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(webhook))
+}
+
+/// Where Stripe's page leads. A path is below `billing.public_url`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct CheckoutQuery {
+    /// Once it is paid; `/dashboard/billing?success=true` when left out.
+    success_url: Option<String>,
+    /// When it is not; `/dashboard/billing?canceled=true` when left out.
+    cancel_url: Option<String>,
+}
+
+/// Money to be paid in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Checkout {
+    /// Whose wallet; the caller's own when left out.
+    #[schema(value_type = Option<String>)]
+    organization_id: Option<Name>,
+    /// USD, 10 to 10 000, in whole cents.
+    #[schema(value_type = f64)]
+    amount: Money,
+}
+
+/// A page of Stripe's.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Session {
+    /// Stripe's id of it.
+    session_id: String,
+    /// Where to send the payer; `null` once it is paid or has expired.
+    url: Option<String>,
+}
+
+/// Makes a page of Stripe's on which a wallet is topped up.
+///
+/// The wallet is credited when Stripe says that the money has come in. Repeated under the same
+/// `Idempotency-Key`, it is the same page.
+#[utoipa::path(post, path = "/api/v1/billing/stripe/checkout", tag = "billing",
+    params(CheckoutQuery), request_body = Checkout, responses((status = 200, body = Session)))]
+async fn checkout(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Query(query): Query<CheckoutQuery>,
+    body::Json(Checkout { organization_id, amount }): body::Json<Checkout>,
+) -> Result<Reply<Session>, Problem> {
+    // Whose it is, and whether there are payments at all, before anything else that may be wrong.
+    let tenant = caller.one_tenant(organization_id, "organizationId", ParameterSource::Body)?;
+    state.payments().check_on()?;
+    let terms = TopUpTerms {
+        success_url: Some(address(&state, "success_url", query.success_url, SUCCESS_PATH)?),
+        cancel_url: Some(address(&state, "cancel_url", query.cancel_url, CANCEL_PATH)?),
+        ..TopUpTerms::default()
+    };
+    let order = Order { organization_id: Some(tenant), amount, kind: TopUpKind::Checkout, terms };
+    let (receipt, _, asked) = begin(&state, &caller, key, order).await?;
+    match asked {
+        Asked::Session(session) => {
+            let session = Session { session_id: session.id, url: session.url };
+            let head = state.views().head();
+            Ok(Reply::written(&receipt, session).at(head).with_status(axum::http::StatusCode::OK))
+        }
+        Asked::Payment(_) => Err(Problem::internal(&"a page is no page")),
+    }
+}
+
+/// A whole address: as given, or below where people reach us.
+fn address(
+    state: &AppState,
+    field: &'static str,
+    given: Option<String>,
+    default: &str,
+) -> Result<String, Problem> {
+    let wrong = |reason: &str| Err(fault(field, reason, ParameterSource::Query));
+    let text = given.unwrap_or_else(|| default.to_owned());
+    let whole = if text.starts_with('/') {
+        let Some(base) = state.payments().public_url() else {
+            return wrong("must be a whole address, since `billing.public_url` is not configured");
+        };
+        format!("{}{text}", base.trim_end_matches('/'))
+    } else {
+        text
+    };
+    let is_web = reqwest::Url::parse(&whole)
+        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if !is_web {
+        return wrong("must be an `http://` or `https://` address, or a path");
+    }
+    if whole.len() > URL_BYTES_MAX || whole.contains(char::is_control) {
+        return wrong("must not be longer than 1000 bytes, nor contain control characters");
+    }
+    Ok(whole)
+}
+
+/// What Stripe is told.
+#[derive(Debug, Serialize, ToSchema)]
+struct Received {
+    /// Always `true`.
+    received: bool,
+}
+
+/// Takes in what Stripe tells of payments; what does not concern a wallet is passed over.
+///
+/// Told twice, or in another order, it counts once. What cannot be credited is refused, so that
+/// Stripe shows it and tells it again.
+#[utoipa::path(post, path = "/api/v1/billing/stripe/webhook", tag = "billing", security(()),
+    params(("Stripe-Signature" = String, Header, description = "`t=…,v1=…`")),
+    request_body(content = Object, description = "An event of Stripe's"),
+    responses((status = 200, body = Received)))]
+async fn webhook(
+    State(state): State<AppState>,
+    request: Request,
+) -> Result<Reply<Received>, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = body::read(body, state.limits().body_bytes_max).await?;
+    let header = parts.headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
+    if let Err(error) = state.payments().verify(header.unwrap_or_default(), &body)? {
+        count("forged");
+        tracing::warn!(%error, "a webhook is not the payment provider's");
+        return Err(Problem::new(Kind::Invalid, "invalid_signature", "Invalid signature"));
+    }
+    let notice = Notice::parse(&body).map_err(|error| {
+        count("unreadable");
+        tracing::warn!(%error, "a webhook of the payment provider cannot be read");
+        Problem::new(Kind::Invalid, "webhook_unreadable", "the event cannot be read")
+    })?;
+    match state.payments().take_in(notice).await {
+        Ok(()) => {
+            count("taken");
+            Ok(Reply::read(state.views().head(), Received { received: true }))
+        }
+        Err(error) => {
+            count("refused");
+            tracing::warn!(%error, "a webhook of the payment provider is not taken in");
+            Err(not_credited(error))
+        }
+    }
+}
+
+/// Whatever the book refuses is not the request's form, but what it says.
+fn not_credited(error: PaymentError) -> Problem {
+    match error {
+        PaymentError::Submit(SubmitError::Rejected(rejection))
+            if rejection.blame() != Blame::Key =>
+        {
+            Problem::new(Kind::Unprocessable, rejection.code(), rejection.to_string())
+        }
+        other => other.into(),
+    }
+}
+
+fn count(outcome: &'static str) {
+    metrics::counter!("stripe_webhooks_total", "outcome" => outcome).increment(1);
 }

@@ -76,7 +76,7 @@ pub struct ApiKey {
 /// Every account, session and API key.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Accounts {
-    accounts: Paged<Account>,
+    users: Paged<Account>,
     sessions: Sharded<[u8; 32], Session, 256>,
     keys: Paged<Option<ApiKey>>,
     keys_by_digest: Sharded<[u8; 32], ApiKeyId, 256>,
@@ -86,12 +86,12 @@ impl Accounts {
     /// A user's account.
     #[must_use]
     pub fn account(&self, user: UserId) -> &Account {
-        self.accounts.get(user.number())
+        self.users.get(user.number())
     }
 
     /// Those of the users who were ever given one, and of some others.
     pub fn all(&self) -> impl Iterator<Item = (UserId, &Account)> {
-        self.accounts.iter().map(|(number, account)| (UserId::from_number(number), account))
+        self.users.iter().map(|(number, account)| (UserId::from_number(number), account))
     }
 
     /// Whether somebody may act as a developer by an account.
@@ -131,7 +131,7 @@ impl Accounts {
 
     fn open(&mut self, opened: &SessionOpened, at: Timestamp) {
         let SessionOpened { user, session, expires_at } = *opened;
-        let account = self.accounts.get_mut(user.number());
+        let account = self.users.get_mut(user.number());
         account.last_active = Some(at);
         let (sessions, mut room) = (&mut self.sessions, SESSIONS_MAX.saturating_sub(1));
         // The latest are looked at first, so that the earliest find no room.
@@ -157,7 +157,7 @@ impl Accounts {
 
     fn close(&mut self, user: UserId, digest: &[u8; 32]) {
         if self.sessions.remove(digest).is_some() {
-            self.accounts.get_mut(user.number()).sessions.retain(|session| session != digest);
+            self.users.get_mut(user.number()).sessions.retain(|session| session != digest);
         }
     }
 
@@ -181,7 +181,7 @@ impl Accounts {
 
     /// Nobody signs in as this user any more, who stays what they may do.
     fn erase(&mut self, user: UserId) {
-        let account = self.accounts.get_mut(user.number());
+        let account = self.users.get_mut(user.number());
         account.password = None;
         account.last_active = None;
         for session in std::mem::take(&mut account.sessions) {
@@ -198,13 +198,13 @@ impl Projection for Accounts {
         let at = recorded.recorded_at;
         match &recorded.event {
             Event::AccountSet(set) => {
-                let account = self.accounts.get_mut(set.user.number());
+                let account = self.users.get_mut(set.user.number());
                 account.role = Some(set.role);
                 account.is_inactive = !set.active;
                 account.updated_at = Some(at);
             }
             Event::PasswordSet(set) => {
-                let account = self.accounts.get_mut(set.user.number());
+                let account = self.users.get_mut(set.user.number());
                 account.password = Some(set.hash.clone());
                 account.updated_at = Some(at);
             }

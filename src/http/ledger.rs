@@ -70,6 +70,12 @@ impl<T> Reply<T> {
         Reply { status, sequence, headers, body: map(body) }
     }
 
+    /// The same, to be kept by nobody on its way.
+    pub(super) fn without_store(mut self) -> Self {
+        self.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self
+    }
+
     /// The same, reflecting another event.
     pub(super) fn at(self, sequence: Sequence) -> Self {
         Self { sequence, ..self }
@@ -129,6 +135,11 @@ pub(super) struct IdempotencyKey(Option<String>);
 impl IdempotencyKey {
     /// For a command that is the same however often it comes.
     pub(super) const NONE: Self = Self(None);
+
+    /// As the sender gave it.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {

@@ -30,7 +30,7 @@ mod sign_in;
 mod strategies;
 mod webhooks;
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
@@ -49,7 +49,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+    clock::Clock, config, gateway, jobs::Jobs, passwords::Passwords, personal::Vault, views::Views,
+    writer::Writer,
 };
 use auth::Authenticator;
 use health::Readiness;
@@ -65,6 +66,8 @@ pub struct Services {
     pub clock: Clock,
     /// Who may call.
     pub authenticator: Authenticator,
+    /// How people sign in.
+    pub accounts: config::Accounts,
     /// What one request may ask for.
     pub limits: config::Limits,
     /// How the parts of the service are doing.
@@ -92,6 +95,8 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     services: Services,
     new_keys: personal::NewKeys,
+    passwords: Passwords,
+    attempts: sign_in::Attempts,
     openapi: Bytes,
     recorder: PrometheusHandle,
     /// Held alone by whoever describes or erases a user, together by those who seal for vouchers.
@@ -105,6 +110,18 @@ impl AppState {
 
     fn authenticator(&self) -> &Authenticator {
         &self.0.services.authenticator
+    }
+
+    fn accounts(&self) -> &config::Accounts {
+        &self.0.services.accounts
+    }
+
+    fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    fn attempts(&self) -> &sign_in::Attempts {
+        &self.0.attempts
     }
 
     pub(crate) fn limits(&self) -> &config::Limits {
@@ -211,10 +228,12 @@ fn assemble(
     let (open, open_document) = open.split_for_parts();
     let (guarded, guarded_document) = guarded.split_for_parts();
     let (gateways, gateways_document) = gateway_api::router().split_for_parts();
+    let (doors, doors_document) = sign_in::doors().split_for_parts();
     let mut document = openapi::base();
     document.merge(open_document);
     document.merge(guarded_document);
     document.merge(gateways_document);
+    document.merge(doors_document);
     let document = openapi::with_problems(document);
 
     let recorder = observe::recorder()?;
@@ -224,6 +243,8 @@ fn assemble(
     let state = AppState(Arc::new(Shared {
         services,
         new_keys: personal::NewKeys::default(),
+        passwords: Passwords::default(),
+        attempts: sign_in::Attempts::default(),
         openapi,
         recorder,
         describing: RwLock::default(),
@@ -232,6 +253,9 @@ fn assemble(
     let gateways = gateways
         .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
+    let doors = doors
+        .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
+        .route_layer(auth::same_site());
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
@@ -243,6 +267,7 @@ fn assemble(
     Ok(open
         .merge(guarded)
         .merge(gateways)
+        .merge(doors)
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -284,7 +309,8 @@ async fn serve_router(
             tracing::debug!(%error, "cannot set `TCP_NODELAY`");
         }
     });
-    let serving = axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
     let out_of_patience = async {

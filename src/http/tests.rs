@@ -50,6 +50,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let services = Services {
         clock,
         authenticator,
+        accounts: config::Accounts::default(),
         limits,
         readiness,
         writer,

@@ -20,7 +20,7 @@ use crate::{
 /// What changes of a user. `null` clears, and so does an empty text.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Description {
+pub(in crate::http) struct Description {
     /// What people call the user.
     #[serde(default, deserialize_with = "text")]
     #[schema(value_type = Option<String>)]
@@ -60,6 +60,11 @@ pub(super) struct Description {
 }
 
 impl Description {
+    /// What people call the user, and the e-mail address.
+    pub(in crate::http) fn of_person(name: Change<Name>, email: Change<Name>) -> Self {
+        Self { name, email, ..Self::default() }
+    }
+
     /// Refuses one that says nothing.
     ///
     /// # Errors
@@ -77,7 +82,11 @@ impl Description {
     ///
     /// # Errors
     /// When a key cannot be made.
-    pub(super) fn seal(self, vault: &Vault, key: Option<u32>) -> Result<Attributes, VaultError> {
+    pub(in crate::http) fn seal(
+        self,
+        vault: &Vault,
+        key: Option<u32>,
+    ) -> Result<Attributes, VaultError> {
         let Self {
             name,
             email,
@@ -129,7 +138,9 @@ fn value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// A short text that is there: `null` and nothing clear.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<Name>, D::Error> {
+pub(in crate::http) fn text<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Change<Name>, D::Error> {
     match Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) {
         None => Ok(Change::Clear),
         Some(text) => Name::try_from(text).map(Change::Set).map_err(de::Error::custom),

@@ -88,6 +88,10 @@ async fn a_key_is_shown_once_and_lets_in_until_it_is_revoked() {
     assert!(!listed.contains(secret), "{listed}");
 
     service.kill();
+    service.start_again().await;
+    who(&service, &key).await.expect(200);
+    service.grant("ann", 1).await;
+    service.stop().await;
     verify(&service);
     service.start_again().await;
     who(&service, &key).await.expect(200);

@@ -94,7 +94,7 @@ async fn whoever_knows_the_password_gets_a_session() {
     assert_eq!(sessions.len(), 2);
     let data = json!({"user_id": "ann", "expires_at": "2025-03-02T00:00:00Z"});
     assert_eq!(sessions[0]["data"], data);
-    assert_eq!(sessions[0]["actor"], "user:ann");
+    assert_eq!(sessions[1]["actor"], "user:ann");
     // An API key and a token say who calls as well.
     let request = service.ask(Method::GET, "/api/v1/auth/user");
     assert_eq!(Answer::to(request).await.expect(200).json()["user"]["role"], "developer");
@@ -179,6 +179,12 @@ async fn sessions_survive_a_kill_and_end_by_themselves() {
     let request = post(&service, "/api/v1/auth/signout").header("cookie", &closed);
     Answer::to(request).await.expect(200);
     service.kill();
+    service.start_again().await;
+    who(&service, &kept).await.expect(200);
+    who(&service, &closed).await.expect(401);
+    // And a checkpoint, which is taken of what is new.
+    enter(&service, "ann", PASSWORD).await;
+    service.stop().await;
     verify(&service);
     service.start_again().await;
     who(&service, &kept).await.expect(200);

@@ -17,7 +17,7 @@ use config::{File, FileFormat};
 use schemas::{Name, Role, Schedule, SigningKeys};
 use thiserror::Error;
 
-pub use business::{Accounts, Billing, Smtp, Stripe, Webhooks};
+pub use business::{Accounts, Billing, Smtp, Stripe, Webhooks, is_email};
 pub use secret::Secret;
 pub use sections::{
     ApiKey, Auth, Checkpoint, Config, Gateway, Intake, Jwt, Limits, Listen, Log, LogFormat, Quota,
@@ -137,6 +137,20 @@ impl Config {
         }
     }
 
+    /// Refuses what only a demo may be started with.
+    ///
+    /// # Errors
+    /// When the first developer's password is one that others would guess.
+    pub fn refuse_examples(&self) -> Result<(), ConfigError> {
+        match self.accounts.password_fault() {
+            None => Ok(()),
+            Some(reason) => Err(ConfigError::at(
+                "`accounts.super_admin_password` (SUPER_ADMIN_PASSWORD)",
+                reason,
+            )),
+        }
+    }
+
     fn listen_where_told(
         &mut self,
         flags: &Flags,
@@ -191,7 +205,7 @@ impl Config {
             stripe,
             webhooks: _,
             smtp: _,
-            accounts: _,
+            accounts,
             log,
         } = self;
         let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
@@ -247,7 +261,12 @@ impl Config {
             let key = format!("vouchers.signing_keys[{place}]");
             return fault(&key, "must be at least 32 bytes long");
         }
-        let faults = [gateway.first_fault(), billing.first_fault(), stripe.first_fault()];
+        let faults = [
+            gateway.first_fault(),
+            billing.first_fault(),
+            stripe.first_fault(),
+            accounts.first_fault(),
+        ];
         if let Some((key, reason)) = faults.into_iter().flatten().next() {
             return fault(key, reason);
         }

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use schemas::Sealed;
 use thiserror::Error;
 
-pub use giver::{EMAIL, GITHUB_USERNAME, NAME, PHONE};
+pub use giver::{EMAIL, GITHUB_USERNAME, NAME, PASSWORD, PHONE};
 
 const FILE: &str = "personal.keys";
 const SECRET_BYTES: usize = 32;

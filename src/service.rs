@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::Config,
+    first_developer,
     gateway::{self, Contact},
     http::{
         self, Services,
@@ -147,6 +148,7 @@ pub async fn run_beside(
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
 
+    first_developer::make(&book, &config.accounts).await?;
     beside(&book);
 
     let jobs =
@@ -191,6 +193,7 @@ pub async fn run_beside(
     let services = Services {
         clock,
         authenticator,
+        accounts: config.accounts,
         limits: config.limits,
         readiness,
         writer: book.writer.clone(),

@@ -112,6 +112,9 @@ impl Projection for Profiles {
                     self.profiles.get_mut(voucher.giver.number()).note_keys([name, phone, github]);
                 }
             }
+            Event::PasswordSet(set) => {
+                self.profiles.get_mut(set.user.number()).note_keys([&Some(set.hash.clone())]);
+            }
             Event::UserErased(erased) => {
                 *self.profiles.get_mut(erased.user.number()) = Profile::default();
             }

@@ -203,6 +203,11 @@ impl Command {
             }
             // What the giver is called may be sealed anew each time.
             Self::IssueVoucher(voucher) => Fingerprint(first_bytes(&hashed(&voucher.order))),
+            // A key is another one each time.
+            Self::IssueApiKey(key) => {
+                let order = IssueApiKey { digest: [0; 32], prefix: String::new(), ..*key.clone() };
+                Fingerprint(first_bytes(&hashed(&order)))
+            }
             other => Fingerprint(first_bytes(&hashed(other))),
         }
     }

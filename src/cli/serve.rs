@@ -34,6 +34,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow::Result<()> {
     let Arguments { data_dir, listen, config, manual_clock } = arguments;
     let config = Config::load(&Flags { config, data_dir, listen, log_format })?;
+    config.refuse_examples()?;
     logging::start(&config.log)?;
     warn_of(&config);
     let clock = match manual_clock {

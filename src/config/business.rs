@@ -1,9 +1,11 @@
 //! What can be configured about money and people: payments, e-mail, webhooks and accounts.
 
+use axum::http::HeaderName;
 use schemas::Name;
 use serde::Deserialize;
 
 use super::Secret;
+use crate::passwords;
 
 /// Bills and top-ups.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -137,6 +139,67 @@ pub struct Accounts {
     pub super_admin_user: Name,
     /// How long a session lasts.
     pub session_hours: u32,
+    /// Whether the cookie of a session goes over https alone. Browsers take the machine itself for
+    /// safe; other clients do not, over plain http.
+    pub secure_cookies: bool,
+    /// In which header a proxy says whom it stands for, such as `x-forwarded-for`; absent: clients
+    /// are who is connected.
+    pub client_address_header: Option<String>,
+}
+
+/// Passwords that stand in examples, and so in guesses.
+const EXAMPLES: [&str; 3] = ["changeme123", "changeme", "password"];
+
+impl Accounts {
+    /// The first key whose value is of the right kind and yet wrong, and why.
+    pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self {
+            super_admin_email: email,
+            super_admin_password: password,
+            super_admin_user: _,
+            session_hours,
+            secure_cookies: _,
+            client_address_header: header,
+        } = self;
+        match (email, password) {
+            (Some(_), None) => {
+                return Some(("accounts.super_admin_password", "is needed beside the e-mail"));
+            }
+            (None, Some(_)) => {
+                return Some(("accounts.super_admin_email", "is needed beside the password"));
+            }
+            (Some(email), Some(_)) if !is_email(email) => {
+                return Some(("accounts.super_admin_email", "must be an e-mail address"));
+            }
+            _ => (),
+        }
+        if !(1..=8784).contains(session_hours) {
+            return Some(("accounts.session_hours", "must be 1 to 8784"));
+        }
+        let header = header.as_ref().map(HeaderName::try_from);
+        if header.is_some_and(|header| header.is_err()) {
+            return Some(("accounts.client_address_header", "must be the name of a header"));
+        }
+        None
+    }
+
+    /// Why the first developer's password is none for a service that others reach.
+    pub(super) fn password_fault(&self) -> Option<&'static str> {
+        let password = self.super_admin_password.as_ref()?;
+        if EXAMPLES.iter().any(|example| password.expose().eq_ignore_ascii_case(example)) {
+            return Some("is the password of an example; choose another");
+        }
+        passwords::fault(password)
+    }
+}
+
+/// Whether a text looks like an e-mail address that a name may be.
+#[must_use]
+pub fn is_email(text: &str) -> bool {
+    let is_short = text.len() <= Name::BYTES_MAX;
+    let parts = text.rsplit_once('@');
+    let is_plain = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+    is_short && parts.is_some_and(|(whose, host)| is_plain(whose) && is_plain(host))
 }
 
 impl Default for Accounts {
@@ -146,6 +209,8 @@ impl Default for Accounts {
             super_admin_password: None,
             super_admin_user: Name::try_from("super-admin").expect("invariant: a name"),
             session_hours: 12,
+            secure_cookies: true,
+            client_address_header: None,
         }
     }
 }

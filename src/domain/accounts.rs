@@ -1,50 +1,219 @@
-//! Accounts, sessions and API keys.
+//! Accounts, sessions and API keys. Who is asked for by a tenant's administrator is one of the
+//! tenant's own users and no developer.
 
-use projections::books::Books;
-use schemas::{Event, IssueApiKey, OpenSession, RevokeApiKey, SetAccount, Timestamp};
+use projections::{accounts::Account, books::Books};
+use schemas::{
+    AccountSet, ApiKeyIssued, ApiKeyRevoked, Attributes, DescribeUser, Event, IssueApiKey, Name,
+    OpenSession, PasswordSet, RevokeApiKey, Role, SessionClosed, SessionOpened, SetAccount,
+    TenantId, Timestamp, UserId, UserRegistered, is_expired,
+};
 
 use super::naming::Naming;
-use super::rejection::Rejection;
+use super::rejection::{AccountRejection, Rejection};
+use super::users;
 
 /// A user's account from now on.
 pub(super) fn set(
-    _books: &Books,
-    _command: &SetAccount,
-    _naming: &mut Naming<'_>,
+    books: &Books,
+    command: &SetAccount,
+    naming: &mut Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let SetAccount { within, user: name, creates, tenant, role, active, .. } = command;
+    let known: Option<UserId> = naming.known(name);
+    let nobody = Account::default();
+    let account = known.map_or(&nobody, |user| books.accounts.account(user));
+    let home = known.and_then(|user| books.directory.user(user).tenant);
+    if let Some(within) = within {
+        check_say(within, command, known, account, home, naming)?;
+    }
+    if known.is_none() && !creates {
+        return Err(AccountRejection::NoSuchUser.into());
+    }
+    let is_home = |tenant: &Name| home.is_some() && naming.known(tenant) == home;
+    if *creates && account.role.is_some() {
+        let says_nothing_new = tenant.as_ref().is_none_or(is_home) && names_nothing(command);
+        return if says_nothing_new {
+            Ok(Vec::new())
+        } else {
+            Err(AccountRejection::UserExists.into())
+        };
+    }
+    let (role, active) = (role.unwrap_or(account.role()), active.unwrap_or(!account.is_inactive));
+    if role == Role::TenantAdmin && tenant.is_none() && home.is_none() {
+        return Err(AccountRejection::TenantNeeded { role: role.as_str() }.into());
+    }
+
+    let user: UserId = naming.id(name);
+    let mut events = Vec::new();
+    if let Some(tenant) = tenant {
+        let tenant: TenantId = naming.id(tenant);
+        if home != Some(tenant) || !books.directory.user(user).registered {
+            events.push(Event::UserRegistered(UserRegistered { user, tenant }));
+        }
+    }
+    let is_set = (account.role(), !account.is_inactive) == (role, active);
+    if !is_set || (*creates && account.role.is_none()) {
+        events.push(Event::AccountSet(AccountSet { user, role, active }));
+    }
+    if command.attributes != Attributes::default() {
+        let attributes = command.attributes.clone();
+        events.push(users::describe(&DescribeUser { user: name.clone(), attributes }, naming)?);
+    }
+    if let Some(hash) = command.password.clone() {
+        events.push(Event::PasswordSet(PasswordSet { user, hash }));
+    }
+    if command.password.is_some() || !active {
+        let kept = command.keeps_session.filter(|_| active);
+        let ended = account.sessions.iter().filter(|session| Some(**session) != kept);
+        let close = |session: &[u8; 32]| SessionClosed { user, session: *session };
+        events.extend(ended.map(close).map(Event::SessionClosed));
+    }
+    Ok(events)
+}
+
+/// Whether an administrator of `within` has a say in this.
+fn check_say(
+    within: &Name,
+    command: &SetAccount,
+    known: Option<UserId>,
+    account: &Account,
+    home: Option<TenantId>,
+    naming: &Naming<'_>,
+) -> Result<(), Rejection> {
+    let is_own = home.is_some() && naming.known(within) == home;
+    if known.is_some() && !is_own {
+        let refusal = if command.creates {
+            AccountRejection::UserTaken
+        } else {
+            AccountRejection::NoSuchUser
+        };
+        return Err(refusal.into());
+    }
+    if account.role() == Role::Developer || command.role == Some(Role::Developer) {
+        return Err(AccountRejection::DevelopersOnly.into());
+    }
+    if command.tenant.as_ref().is_some_and(|tenant| tenant != within) {
+        return Err(AccountRejection::AnotherTenant.into());
+    }
+    Ok(())
+}
+
+/// Whether nothing is said but who the user is and where the user belongs.
+fn names_nothing(command: &SetAccount) -> bool {
+    let SetAccount { role, active, attributes, password, .. } = command;
+    role.is_none() && active.is_none() && password.is_none() && *attributes == Attributes::default()
 }
 
 /// A session from now on.
 pub(super) fn open_session(
-    _books: &Books,
-    _command: &OpenSession,
-    _now: Timestamp,
-    _naming: &mut Naming<'_>,
+    books: &Books,
+    command: &OpenSession,
+    now: Timestamp,
+    naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let OpenSession { user, password, session, expires_at } = command;
+    let user: UserId = naming.known(user).ok_or(AccountRejection::NoSuchUser)?;
+    let account = books.accounts.account(user);
+    if account.is_inactive {
+        return Err(AccountRejection::Inactive.into());
+    }
+    if account.password.as_ref() != Some(password) {
+        return Err(AccountRejection::PasswordChanged.into());
+    }
+    if is_expired(*expires_at, now) {
+        return Err(AccountRejection::ExpiresInThePast.into());
+    }
+    let (session, expires_at) = (*session, *expires_at);
+    Ok(vec![Event::SessionOpened(SessionOpened { user, session, expires_at })])
 }
 
 /// The end of a session; nothing when it has ended.
-pub(super) fn close_session(_books: &Books, _session: [u8; 32]) -> Vec<Event> {
-    Vec::new()
+pub(super) fn close_session(books: &Books, session: [u8; 32]) -> Vec<Event> {
+    let open = books.accounts.session(&session);
+    let close = |user| Event::SessionClosed(SessionClosed { user, session });
+    open.map(|open| close(open.user)).into_iter().collect()
 }
 
 /// An API key from now on.
 pub(super) fn issue_key(
-    _books: &Books,
-    _command: &IssueApiKey,
-    _now: Timestamp,
-    _naming: &mut Naming<'_>,
+    books: &Books,
+    command: &IssueApiKey,
+    now: Timestamp,
+    naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let IssueApiKey { within, name, digest, prefix, role, tenant, user, expires_at } = command;
+    if within.is_some() {
+        if *role == Role::Developer {
+            return Err(AccountRejection::DevelopersOnly.into());
+        }
+        if tenant != within {
+            return Err(AccountRejection::AnotherTenant.into());
+        }
+    }
+    if expires_at.is_some_and(|moment| is_expired(moment, now)) {
+        return Err(AccountRejection::ExpiresInThePast.into());
+    }
+    let tenant = match tenant {
+        Some(tenant) => Some(naming.known(tenant).ok_or(AccountRejection::NoSuchTenant)?),
+        None if *role == Role::Developer => None,
+        None => return Err(AccountRejection::TenantNeeded { role: role.as_str() }.into()),
+    };
+    let user = match user {
+        Some(user) => Some(holder(books, command, user, tenant, naming)?),
+        None if *role == Role::TenantUser => return Err(AccountRejection::UserNeeded.into()),
+        None => None,
+    };
+    Ok(vec![Event::ApiKeyIssued(Box::new(ApiKeyIssued {
+        key: books.accounts.next_key(),
+        name: name.as_str().to_owned(),
+        digest: *digest,
+        prefix: prefix.clone(),
+        role: *role,
+        tenant,
+        user,
+        expires_at: *expires_at,
+    }))])
+}
+
+/// The user that a key of `tenant` may stand for.
+fn holder(
+    books: &Books,
+    command: &IssueApiKey,
+    user: &Name,
+    tenant: Option<TenantId>,
+    naming: &Naming<'_>,
+) -> Result<UserId, Rejection> {
+    let user: UserId = naming.known(user).ok_or(AccountRejection::UserOfAnotherTenant)?;
+    let account = books.accounts.account(user);
+    if command.role != Role::Developer && books.directory.user(user).tenant != tenant {
+        return Err(AccountRejection::UserOfAnotherTenant.into());
+    }
+    if command.within.is_some() && account.role() == Role::Developer {
+        return Err(AccountRejection::DevelopersOnly.into());
+    }
+    if command.role > account.role() {
+        return Err(AccountRejection::RoleAboveUser { role: command.role.as_str() }.into());
+    }
+    if account.is_inactive {
+        return Err(AccountRejection::Inactive.into());
+    }
+    Ok(user)
 }
 
 /// The end of an API key; nothing when it was withdrawn before.
 pub(super) fn revoke_key(
-    _books: &Books,
-    _command: &RevokeApiKey,
-    _naming: &Naming<'_>,
+    books: &Books,
+    command: &RevokeApiKey,
+    naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    Ok(Vec::new())
+    let RevokeApiKey { key, within } = command;
+    let found = books.accounts.key(*key).ok_or(AccountRejection::NoSuchKey)?;
+    if let Some(within) = within {
+        let is_own = found.tenant.is_some() && found.tenant == naming.known(within);
+        if !is_own || found.role == Role::Developer {
+            return Err(AccountRejection::NoSuchKey.into());
+        }
+    }
+    let revoked = Event::ApiKeyRevoked(ApiKeyRevoked { key: *key });
+    Ok(if found.revoked_at.is_some() { Vec::new() } else { vec![revoked] })
 }

@@ -2,6 +2,7 @@
 //! roles that may not call it and puts the [`Caller`] into the request; tenancy is decided here and
 //! nowhere else.
 
+mod accounts;
 mod error;
 mod jwks;
 mod keys;
@@ -15,6 +16,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use schemas::{Name, Role};
+use tower::{Layer, Service};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use super::{
     AppState, gateway_api,
@@ -22,6 +25,8 @@ use super::{
 };
 use crate::config;
 
+pub use accounts::{SessionDigest, digest};
+pub(super) use accounts::{cookie_name, of_user, session_of};
 pub use error::AuthError;
 use keys::ApiKeys;
 use token::Tokens;
@@ -94,6 +99,9 @@ impl Caller {
         if requested.is_some() && requested != self.tenant {
             return Err(Problem::forbidden("this belongs to another tenant"));
         }
+        if self.role == Role::TenantAdmin && self.tenant.is_none() {
+            return Err(Problem::forbidden("these credentials do not stand for a tenant"));
+        }
         let user = match self.role {
             Role::Developer | Role::TenantAdmin => None,
             Role::TenantUser => Some(self.own_user()?.clone()),
@@ -163,38 +171,89 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Lets nobody pass who is not known.
-pub(super) async fn guard(
-    State(state): State<AppState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    let caller = match state.authenticator().authenticate(request.headers()).await {
-        Ok(caller) => caller,
+pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let authenticated = state.authenticator().authenticate(headers).await;
+    let keys = headers.get(API_KEY_HEADER).map(HeaderValue::as_bytes);
+    let (caller, session) = match known(&state, headers, authenticated, keys.as_slice()) {
+        Ok(known) => known,
         Err(error) => return Problem::from(error).into_response(),
     };
     if let Err(problem) = caller.require(least_role(&request)) {
         return problem.into_response();
     }
-    request.extensions_mut().insert(caller);
-    next.run(request).await
+    pass(request, next, caller, session).await
 }
 
 /// As [`guard`], for routes that gateways call: an API key may also come in the header that they
 /// use, or as a bearer.
 pub(super) async fn guard_gateways(
     State(state): State<AppState>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
-    let caller = match state.authenticator().authenticate_gateway(request.headers()).await {
-        Ok(caller) => caller,
+    let headers = request.headers();
+    let authenticated = state.authenticator().authenticate_gateway(headers).await;
+    let keys = state.authenticator().gateway_keys(headers);
+    let (caller, session) = match known(&state, headers, authenticated, &keys) {
+        Ok(known) => known,
         Err(error) => return Problem::from(error).into_response(),
     };
     if let Err(problem) = caller.require(least_role(&request)) {
         return gateway_api::unauthorized(&problem).into_response();
     }
+    pass(request, next, caller, session).await
+}
+
+/// Who calls: whom the configuration or a token knows, else whom the book knows by one of `keys`, or,
+/// when no other credentials were sent, by a session.
+fn known(
+    state: &AppState,
+    headers: &HeaderMap,
+    authenticated: Result<Caller, AuthError>,
+    keys: &[&[u8]],
+) -> Result<(Caller, Option<SessionDigest>), AuthError> {
+    let now = state.clock().now();
+    state.views().look(|reading| {
+        let (caller, session) = match authenticated {
+            Ok(caller) => (caller, None),
+            Err(AuthError::NoCredentials) => {
+                let session = session_of(headers, state.accounts());
+                let session = session.ok_or(AuthError::NoCredentials)?;
+                (accounts::by_session(reading, session, now)?, Some(session))
+            }
+            Err(error) => (accounts::by_key(reading, keys, now).unwrap_or(Err(error))?, None),
+        };
+        if accounts::is_inactive(reading, &caller) {
+            return Err(AuthError::AccountInactive);
+        }
+        Ok((caller, session))
+    })
+}
+
+/// Hands the request on. What a cookie lets in comes from a browser, which sends it along whoever
+/// has made the request: another site must not have.
+async fn pass(
+    mut request: Request,
+    next: Next,
+    caller: Caller,
+    session: Option<SessionDigest>,
+) -> Response {
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let Some(session) = session else { return next.run(request).await };
+    request.extensions_mut().insert(session);
+    match same_site().layer(next).call(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Refuses what another site has made a browser send.
+pub(super) fn same_site() -> CsrfLayer<fn(ProtectionError) -> Response> {
+    CsrfLayer::new().with_rejection_response(|_| {
+        let detail = "this comes from another site";
+        Problem::new(Kind::Forbidden, "cross_site", detail).into_response()
+    })
 }
 
 /// The least role that may send a request.
@@ -226,16 +285,24 @@ impl Authenticator {
 
     /// Who sent these headers, as [`Self::authenticate`], when a gateway may have.
     async fn authenticate_gateway(&self, headers: &HeaderMap) -> Result<Caller, AuthError> {
-        let key = headers.get(&self.gateway_header).map(HeaderValue::as_bytes);
-        let authorization =
-            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(|value| bearer(value).ok()).map(str::as_bytes);
-        let found = [key, token].into_iter().flatten().find_map(|key| self.keys.caller(key));
-        match (found, key) {
+        let keys = self.gateway_keys(headers);
+        let found = keys.into_iter().find_map(|key| self.keys.caller(key));
+        match (found, headers.get(&self.gateway_header)) {
             (Some(caller), _) => Ok(caller.clone()),
             (None, Some(_)) => Err(AuthError::UnknownApiKey),
             (None, None) => self.authenticate(headers).await,
         }
+    }
+
+    /// What may be an API key in the headers of a gateway.
+    fn gateway_keys<'a>(&self, headers: &'a HeaderMap) -> Vec<&'a [u8]> {
+        let key = headers.get(&self.gateway_header).map(HeaderValue::as_bytes);
+        let authorization =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = authorization.and_then(|value| bearer(value).ok()).map(str::as_bytes);
+        let own = headers.get(API_KEY_HEADER).map(HeaderValue::as_bytes);
+        let own = own.filter(|_| key.is_none());
+        [key, token, own].into_iter().flatten().collect()
     }
 
     /// Who sent these headers. An API key goes before a token.
@@ -267,8 +334,14 @@ impl From<AuthError> for Problem {
             return Self::new(Kind::Unavailable, error.code(), error.to_string())
                 .with_retry_after(5);
         }
+        if error == AuthError::AccountInactive {
+            return Self::new(Kind::Forbidden, error.code(), error.to_string());
+        }
         let challenge = match error {
-            AuthError::NoCredentials | AuthError::UnknownApiKey => r#"Bearer realm="tallybook""#,
+            AuthError::NoCredentials
+            | AuthError::UnknownApiKey
+            | AuthError::ApiKeyExpired
+            | AuthError::UnknownSession => r#"Bearer realm="tallybook""#,
             _ => r#"Bearer realm="tallybook", error="invalid_token""#,
         };
         Self::new(Kind::Unauthenticated, error.code(), error.to_string()).with_challenge(challenge)

@@ -70,6 +70,12 @@ impl<T> Reply<T> {
         Reply { status, sequence, headers, body: map(body) }
     }
 
+    /// The same, to be kept by nobody on its way.
+    pub(super) fn without_store(mut self) -> Self {
+        self.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self
+    }
+
     /// The same, reflecting another event.
     pub(super) fn at(self, sequence: Sequence) -> Self {
         Self { sequence, ..self }
@@ -140,9 +146,9 @@ impl IdempotencyKey {
         Self(Some(self.0.unwrap_or_else(|| Uuid::now_v7().to_string())))
     }
 
-    /// The key; empty where there is none.
-    pub(super) fn text(&self) -> &str {
-        self.0.as_deref().unwrap_or_default()
+    /// As the sender gave it.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.0.as_deref()
     }
 }
 

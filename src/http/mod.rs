@@ -31,7 +31,7 @@ mod sign_in;
 mod strategies;
 mod webhooks;
 
-use std::{future::IntoFuture, sync::Arc, time::Duration};
+use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
@@ -53,6 +53,7 @@ use crate::{
     clock::Clock,
     config, gateway,
     jobs::{AutoTopUps, Jobs},
+    passwords::Passwords,
     payments::Payments,
     personal::Vault,
     views::Views,
@@ -72,6 +73,8 @@ pub struct Services {
     pub clock: Clock,
     /// Who may call.
     pub authenticator: Authenticator,
+    /// How people sign in.
+    pub accounts: config::Accounts,
     /// What one request may ask for.
     pub limits: config::Limits,
     /// How the parts of the service are doing.
@@ -103,6 +106,8 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     services: Services,
     new_keys: personal::NewKeys,
+    passwords: Passwords,
+    attempts: sign_in::Attempts,
     openapi: Bytes,
     recorder: PrometheusHandle,
     /// Held alone by whoever describes or erases a user, together by those who seal for vouchers.
@@ -116,6 +121,18 @@ impl AppState {
 
     fn authenticator(&self) -> &Authenticator {
         &self.0.services.authenticator
+    }
+
+    fn accounts(&self) -> &config::Accounts {
+        &self.0.services.accounts
+    }
+
+    fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    fn attempts(&self) -> &sign_in::Attempts {
+        &self.0.attempts
     }
 
     pub(crate) fn limits(&self) -> &config::Limits {
@@ -233,10 +250,12 @@ fn assemble(
     let (open, open_document) = open.split_for_parts();
     let (guarded, guarded_document) = guarded.split_for_parts();
     let (gateways, gateways_document) = gateway_api::router().split_for_parts();
+    let (doors, doors_document) = sign_in::doors().split_for_parts();
     let mut document = openapi::base();
     document.merge(open_document);
     document.merge(guarded_document);
     document.merge(gateways_document);
+    document.merge(doors_document);
     let document = openapi::with_problems(document);
 
     let recorder = observe::recorder()?;
@@ -246,6 +265,8 @@ fn assemble(
     let state = AppState(Arc::new(Shared {
         services,
         new_keys: personal::NewKeys::default(),
+        passwords: Passwords::default(),
+        attempts: sign_in::Attempts::default(),
         openapi,
         recorder,
         describing: RwLock::default(),
@@ -254,6 +275,9 @@ fn assemble(
     let gateways = gateways
         .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard_gateways));
+    let doors = doors
+        .route_layer(from_fn_with_state(query_routes.clone(), params::refuse_unread_query))
+        .route_layer(auth::same_site());
     let guarded = guarded
         .route_layer(from_fn_with_state(query_routes, params::refuse_unread_query))
         .route_layer(from_fn_with_state(state.clone(), auth::guard));
@@ -265,6 +289,7 @@ fn assemble(
     Ok(open
         .merge(guarded)
         .merge(gateways)
+        .merge(doors)
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -306,7 +331,8 @@ async fn serve_router(
             tracing::debug!(%error, "cannot set `TCP_NODELAY`");
         }
     });
-    let serving = axum::serve(listener, router)
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service)
         .with_graceful_shutdown(stop.clone().cancelled_owned())
         .into_future();
     let out_of_patience = async {

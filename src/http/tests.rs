@@ -52,6 +52,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let services = Services {
         clock,
         authenticator,
+        accounts: config::Accounts::default(),
         limits,
         readiness,
         writer,
@@ -167,7 +168,13 @@ async fn nothing_is_open_but_what_is_meant_to_be() {
     }
     assert_eq!(
         opened,
-        BTreeSet::from(["/health", "/health/ready", "/api/v1/openapi.json"]),
+        BTreeSet::from([
+            "/health",
+            "/health/ready",
+            "/api/v1/openapi.json",
+            "/api/v1/auth/signin",
+            "/api/v1/auth/signout",
+        ]),
         "besides the documentation"
     );
 }
@@ -192,6 +199,7 @@ fn every_route_is_described() {
     let mut document = open().split_for_parts().1;
     document.merge(guarded(true).split_for_parts().1);
     document.merge(gateway_api::router().split_for_parts().1);
+    document.merge(sign_in::doors().split_for_parts().1);
     let described: BTreeSet<String> = document.paths.paths.keys().cloned().collect();
     assert_eq!(routed, described);
 }

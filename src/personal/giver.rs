@@ -12,6 +12,8 @@ pub const EMAIL: &str = "email";
 pub const PHONE: &str = "phone";
 /// The field of a GitHub user name.
 pub const GITHUB_USERNAME: &str = "github_username";
+/// The field of a password's hash.
+pub const PASSWORD: &str = "password";
 
 impl Vault {
     /// Seals what is not empty.

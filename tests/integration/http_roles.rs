@@ -20,6 +20,7 @@ const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
 const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
 const NO_SUCH_BILL: Statuses = [404, 404, 403, 404, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
+const OWN_USERS: Statuses = [200, 200, 403, 404, 403];
 
 /// Of administrators, where no payment provider is configured.
 const PAYMENTS_OFF: Statuses = [503, 503, 403, 403, 403];
@@ -45,7 +46,11 @@ fn reads(query: &'static str, statuses: Statuses) -> Expectation {
 
 /// Of routes that ask for no credentials.
 fn open() -> Expectation {
-    Expectation { is_open: true, ..reads("", EVERYONE) }
+    open_with(200)
+}
+
+fn open_with(status: u16) -> Expectation {
+    Expectation { is_open: true, ..reads("", [status; 5]) }
 }
 
 fn writes(body: Value, statuses: Statuses) -> Expectation {
@@ -102,6 +107,26 @@ fn table() -> BTreeMap<&'static str, Expectation> {
             writes(json!({"enabled": false}), ADMINISTRATORS),
         ),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
+        // Of another tenant's users an administrator knows nothing.
+        ("GET /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        ("PUT /api/v1/organization/users/{user}", writes(json!({"name": "Ann"}), OWN_USERS)),
+        ("DELETE /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        (
+            "PUT /api/v1/organization/users/{user}/password",
+            writes(json!({"password": "long enough for anyone"}), OWN_USERS),
+        ),
+        ("GET /api/v1/organization/api-keys", reads(OF_ACME, ADMINISTRATORS)),
+        (
+            "POST /api/v1/organization/api-keys",
+            writes(
+                json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"}),
+                [201, 201, 403, 403, 403],
+            ),
+        ),
+        ("DELETE /api/v1/organization/api-keys/{key}", reads("", OWN_USERS)),
+        ("GET /api/v1/auth/user", reads("", EVERYONE)),
+        ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
+        ("POST /api/v1/auth/signout", open()),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -173,8 +198,9 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         (
             "POST /api/v1/organization/users",
             writes(
-                json!({"userId": "ann-secret", "organizationId": "acme-secret"}),
-                developers(201),
+                json!({"userId": "eve-secret", "organizationId": "acme-secret"}),
+                // The administrator goes first.
+                [200, 201, 403, 403, 403],
             ),
         ),
         ("GET /api/v1/strategies", reads("", DEVELOPERS)),
@@ -248,14 +274,53 @@ fn holder(id: &str, role: &str, organization: &str) -> String {
 }
 
 /// The five kinds of callers, in the order of [`Statuses`].
+const CALLERS: [(&str, &str, &str); 5] = [
+    ("root", "developer", "acme-secret"),
+    ("chief", "tenant_admin", "acme-secret"),
+    ("ann-secret", "tenant_user", "acme-secret"),
+    ("other-chief", "tenant_admin", "umbrella"),
+    ("mallory", "tenant_user", "umbrella"),
+];
+
+/// Their tokens.
 fn callers() -> [String; 5] {
-    [
-        holder("root", "developer", "acme-secret"),
-        holder("chief", "tenant_admin", "acme-secret"),
-        holder("ann-secret", "tenant_user", "acme-secret"),
-        holder("other-chief", "tenant_admin", "umbrella"),
-        holder("mallory", "tenant_user", "umbrella"),
-    ]
+    CALLERS.map(|(id, role, organization)| holder(id, role, organization))
+}
+
+/// By what callers are known.
+#[derive(Debug, Clone, Copy)]
+enum Means {
+    Token,
+    Session,
+    IssuedKey,
+}
+
+/// The header by which each of the five is known.
+async fn credentials(service: &Service, means: Means) -> Vec<(&'static str, String)> {
+    let mut credentials = Vec::new();
+    for (id, role, organization) in CALLERS {
+        if let Means::Token = means {
+            let token = holder(id, role, organization);
+            credentials.push(("authorization", format!("Bearer {token}")));
+            continue;
+        }
+        let password = "a password of some length";
+        let user = json!({"userId": id, "organizationId": organization, "role": role, "password": password});
+        service.send("/api/v1/organization/users", &user).await.expect(201);
+        credentials.push(if let Means::Session = means {
+            let body = json!({"userId": id, "password": password});
+            let request = service.ask_as_nobody(Method::POST, "/api/v1/auth/signin").json(&body);
+            let answer = Answer::to(request).await.expect(200);
+            let cookie = answer.header("set-cookie").split(';').next().expect("a cookie");
+            ("cookie", cookie.to_owned())
+        } else {
+            let key =
+                json!({"name": id, "role": role, "organizationId": organization, "userId": id});
+            let answer = service.send("/api/v1/organization/api-keys", &key).await.expect(201);
+            ("x-api-key", answer.json()["key"].as_str().expect("a key").to_owned())
+        });
+    }
+    credentials
 }
 
 /// A service with two tenants; everything of the first one is called `…-secret`.
@@ -278,6 +343,8 @@ async fn service() -> Service {
         let path = format!("/api/v1/admin/wallets/{organization}/top-ups");
         service.send(&path, &json!({"amount": 7, "reference": user})).await.expect(201);
     }
+    let key = json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"});
+    service.send("/api/v1/organization/api-keys", &key).await.expect(201);
     for name in ["one", "two"] {
         service.send("/api/v1/strategies", &strategy(name)).await.expect(201);
     }
@@ -309,10 +376,13 @@ fn ask(
     // What is deleted is not needed by the other routes.
     let is_deleted = method == Method::DELETE;
     let strategy = if is_deleted { "2" } else { "1" };
+    let shuts_out = is_deleted || path.ends_with("/password");
+    let user = if shuts_out { "bob-secret" } else { "ann-secret" };
     let path = path
         .replace("{tenant}", if is_deleted { "umbrella" } else { "acme-secret" })
         .replace("{hold}", HOLD)
-        .replace("{user}", "ann-secret")
+        .replace("{user}", user)
+        .replace("{key}", "0")
         .replace("{job}", "quota-expiry")
         .replace("{bill}", "1")
         .replace("{strategy}", strategy)
@@ -327,19 +397,38 @@ fn ask(
 
 #[tokio::test]
 async fn every_route_answers_every_role_as_the_table_says() {
+    walk(Means::Token).await;
+}
+
+#[tokio::test]
+async fn every_route_answers_whoever_has_signed_in_as_the_table_says() {
+    walk(Means::Session).await;
+}
+
+#[tokio::test]
+async fn every_route_answers_holders_of_issued_keys_as_the_table_says() {
+    walk(Means::IssuedKey).await;
+}
+
+async fn walk(means: Means) {
     let service = service().await;
+    let credentials = credentials(&service, means).await;
     let mut table = table();
     for (method, path) in described(&service).await {
         let route = format!("{method} {path}");
         let expectation =
             table.remove(&*route).unwrap_or_else(|| panic!("`{route}` is not in the table"));
         // The developer last: what is refused is refused although nothing else is wrong.
-        for (caller, wanted) in callers().iter().zip(expectation.statuses).rev() {
+        for ((header, value), wanted) in credentials.iter().zip(expectation.statuses).rev() {
             let before = service.head().await;
-            let request = ask(&service, &method, &path, &expectation).bearer_auth(caller);
+            let mut request = ask(&service, &method, &path, &expectation);
+            // Else the first to sign out would be the last to be known.
+            if !expectation.is_open {
+                request = request.header(*header, value);
+            }
             let answer = request.send().await.expect("an answer");
             let status = answer.status().as_u16();
-            assert_eq!(status, wanted, "{route}");
+            assert_eq!(status, wanted, "{route} by {means:?}");
             if status >= 400 {
                 let text = answer.text().await.expect("a body");
                 assert!(!text.contains("secret") || path.contains('{'), "{route}: {text}");

@@ -205,6 +205,12 @@ impl Service {
         (status, self.log().split_off(before))
     }
 
+    /// How it ended that was begun and cannot start, and what it said.
+    pub async fn ended_in_vain(&mut self) -> (ExitStatus, String) {
+        let status = self.ended().await;
+        (status, self.log())
+    }
+
     async fn ended(&mut self) -> ExitStatus {
         let process = &mut self.process;
         eventually("the service ends", async || match process.try_wait() {

@@ -36,6 +36,14 @@ impl Shard for Sequence {
     }
 }
 
+/// By the first bytes: those of a hash are as good as any.
+impl Shard for [u8; 32] {
+    fn shard(&self) -> u16 {
+        let [first, second, ..] = *self;
+        u16::from_le_bytes([first, second])
+    }
+}
+
 impl Shard for Arc<str> {
     fn shard(&self) -> u16 {
         self.as_ref().shard()

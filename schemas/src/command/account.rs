@@ -7,9 +7,11 @@ use crate::{ApiKeyId, Attributes, Name, Role, Sealed, Timestamp};
 /// See [`Command::SetAccount`](crate::Command::SetAccount). What is left out stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Encode)]
 pub struct SetAccount {
+    /// The tenant whose administrator asks, who has a say only over its users; `None`: a developer.
+    pub within: Option<Name>,
     /// The user's id.
     pub user: Name,
-    /// Whether the user becomes known by this; else it must be known.
+    /// Whether the account is made by this; else the user must be known.
     pub creates: bool,
     /// The tenant the user belongs to.
     pub tenant: Option<Name>,
@@ -21,6 +23,8 @@ pub struct SetAccount {
     pub attributes: Attributes,
     /// The Argon2 hash of a password, sealed under the user's key.
     pub password: Option<Sealed>,
+    /// The session that stays when a password ends all others, by the SHA-256 of its secret.
+    pub keeps_session: Option<[u8; 32]>,
 }
 
 /// See [`Command::OpenSession`](crate::Command::OpenSession).
@@ -28,6 +32,8 @@ pub struct SetAccount {
 pub struct OpenSession {
     /// Who signs in.
     pub user: Name,
+    /// What the password that was given was compared with; it must still be the user's.
+    pub password: Sealed,
     /// SHA-256 of the session's secret.
     pub session: [u8; 32],
     /// When it ends by itself.
@@ -37,6 +43,8 @@ pub struct OpenSession {
 /// See [`Command::IssueApiKey`](crate::Command::IssueApiKey).
 #[derive(Debug, Clone, PartialEq, Eq, Encode)]
 pub struct IssueApiKey {
+    /// The tenant whose administrator asks; `None`: a developer.
+    pub within: Option<Name>,
     /// What people call it.
     pub name: Name,
     /// SHA-256 of the key.
@@ -58,6 +66,6 @@ pub struct IssueApiKey {
 pub struct RevokeApiKey {
     /// The key's number.
     pub key: ApiKeyId,
-    /// The tenant that it must belong to; `None`: any.
-    pub tenant: Option<Name>,
+    /// The tenant whose administrator asks; `None`: a developer.
+    pub within: Option<Name>,
 }

@@ -1,4 +1,4 @@
-//! Who is known: tenants and users, registered or only seen in messages; the tenants' terms, and what
+//! Who is known: tenants, registered or only seen in messages; their terms, and what
 //! their consumption draws.
 
 mod description;
@@ -8,16 +8,14 @@ mod organization;
 use std::{collections::BTreeMap, fmt};
 
 use axum::{extract::State, http::StatusCode};
-use projections::names::Names;
 use schemas::{
-    Command, Credits, DrawRule, Name, RegisterUser, Sequence, SetDrawRule, TenantId, TenantStatus,
-    Timestamp, UpdateTenant,
+    Command, Credits, DrawRule, Name, Sequence, SetDrawRule, TenantId, TenantStatus, UpdateTenant,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Visitor},
 };
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -27,9 +25,9 @@ use crate::{
         auth::Caller,
         body,
         ledger::{AtLeast, IdempotencyKey, Reply, submit},
-        params::{Path, Query},
+        params::Path,
         personal::{alone, in_vault},
-        problem::{ParameterSource, Problem},
+        problem::Problem,
     },
 };
 use description::Description;
@@ -41,7 +39,6 @@ pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(get, update, deactivate))
         .merge(details::router())
         .routes(routes!(set_rule))
-        .routes(routes!(users, register_user))
 }
 
 /// All tenants, in the order in which they became known.
@@ -277,99 +274,4 @@ async fn set_rule(
     let receipt = submit(&state, &caller, key, command).await?;
     let in_force = RuleInForce { rule: crate::views::rule_name(rule), sequence: receipt.sequence };
     Ok(Reply::written(&receipt, in_force))
-}
-
-/// Whose users.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-#[into_params(parameter_in = Query)]
-struct UsersQuery {
-    /// Whose; the caller's own when left out.
-    #[param(value_type = Option<String>)]
-    organization_id: Option<Name>,
-}
-
-/// A user as the book knows it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct OrganizationUser {
-    /// The user's id.
-    user_id: String,
-    /// The tenant the user belongs to.
-    organization_id: String,
-    /// Whether somebody has registered the user, or the id was only seen in messages.
-    registered: bool,
-    /// When the id first appeared.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-}
-
-/// A tenant's users, in the order in which they became known.
-#[utoipa::path(get, path = "/api/v1/organization/users", tag = "organization",
-    params(UsersQuery), responses((status = 200, body = [OrganizationUser])))]
-async fn users(
-    State(state): State<AppState>,
-    caller: Caller,
-    _: AtLeast,
-    Query(query): Query<UsersQuery>,
-) -> Result<Reply<Vec<OrganizationUser>>, Problem> {
-    let name =
-        caller.one_tenant(query.organization_id, "organizationId", ParameterSource::Query)?;
-    let (sequence, users) = state.views().look_now(|reading| {
-        let names: &Names = &reading.books.names;
-        let tenant: TenantId = names.find(name.as_str())?;
-        let directory = &reading.books.directory;
-        let view = |user: &schemas::UserId| {
-            let known = directory.user(*user);
-            OrganizationUser {
-                user_id: names.text(*user).to_string(),
-                organization_id: name.as_str().to_owned(),
-                registered: known.registered,
-                created_at: known.first_seen,
-            }
-        };
-        Some(directory.tenant(tenant).users.iter().map(view).collect())
-    });
-    users
-        .map(|users| Reply::read(sequence, users))
-        .ok_or_else(|| Problem::not_found("organization"))
-}
-
-/// A user to be known.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct UserRegistration {
-    /// The user's id.
-    #[schema(value_type = String)]
-    user_id: Name,
-    /// The tenant the user belongs to.
-    #[schema(value_type = String)]
-    organization_id: Name,
-}
-
-/// Makes a user known as a tenant's.
-#[utoipa::path(post, path = "/api/v1/organization/users", tag = "organization",
-    request_body = UserRegistration,
-    responses((status = 201, body = OrganizationUser), (status = 200, body = OrganizationUser)))]
-async fn register_user(
-    State(state): State<AppState>,
-    caller: Caller,
-    key: IdempotencyKey,
-    body::Json(registration): body::Json<UserRegistration>,
-) -> Result<Reply<OrganizationUser>, Problem> {
-    let UserRegistration { user_id, organization_id } = registration;
-    let (user, tenant) = (user_id.clone(), organization_id.clone());
-    let command = Command::RegisterUser(RegisterUser { user, tenant });
-    let receipt = submit(&state, &caller, key, command).await?;
-    let created_at = state.views().look(|reading| {
-        let user = reading.books.names.find(user_id.as_str());
-        user.map(|user| reading.books.directory.user(user).first_seen)
-    });
-    let user = OrganizationUser {
-        user_id: user_id.as_str().to_owned(),
-        organization_id: organization_id.as_str().to_owned(),
-        registered: true,
-        created_at: created_at.unwrap_or_default(),
-    };
-    Ok(Reply::written(&receipt, user))
 }

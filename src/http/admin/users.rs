@@ -1,7 +1,7 @@
 //! Users' attributes: what strategies judge by, and who the person is. The latter goes into the log
 //! sealed, under a key of the user's own, and is gone when the key is.
 
-mod attributes;
+pub(in crate::http) mod attributes;
 
 use axum::{extract::State, http::StatusCode};
 use projections::profiles::Profile;

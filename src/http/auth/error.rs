@@ -6,11 +6,20 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// Nothing was sent.
-    #[error("send an API key as `X-API-Key`, or a token as `Authorization: Bearer`")]
+    #[error("send an API key as `X-API-Key`, or a token as `Authorization: Bearer`, or sign in")]
     NoCredentials,
-    /// No such key.
+    /// No such key, or one that was withdrawn.
     #[error("the API key is not known")]
     UnknownApiKey,
+    /// A key whose time is over.
+    #[error("the API key has expired")]
+    ApiKeyExpired,
+    /// A session that was ended, or whose time is over.
+    #[error("the session has ended; sign in again")]
+    UnknownSession,
+    /// The user may not act any more, whatever the credentials say.
+    #[error("the account is not active")]
+    AccountInactive,
     /// `Basic`, for one.
     #[error("the authorization scheme must be `Bearer`")]
     UnknownScheme,
@@ -72,6 +81,9 @@ impl AuthError {
         match self {
             Self::NoCredentials => "no_credentials",
             Self::UnknownApiKey => "unknown_api_key",
+            Self::ApiKeyExpired => "api_key_expired",
+            Self::UnknownSession => "unknown_session",
+            Self::AccountInactive => "account_inactive",
             Self::UnknownScheme => "unknown_scheme",
             Self::Malformed(_) => "malformed_token",
             Self::AlgorithmNotAccepted => "algorithm_not_accepted",

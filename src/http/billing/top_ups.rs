@@ -112,7 +112,7 @@ pub(super) async fn begin(
     payments.check_on()?;
     check_amount(amount)?;
     let key = key.or_new();
-    let id = TopUpId::of_key(&key_scope(caller), key.text());
+    let id = TopUpId::of_key(&key_scope(caller), key.as_str().unwrap_or_default());
     let taken = payments.take(id)?;
     let start = StartTopUp { top_up: id, tenant, amount, kind, terms };
     let receipt = submit(state, caller, key, Command::StartTopUp(Box::new(start))).await?;

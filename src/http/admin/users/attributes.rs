@@ -22,7 +22,7 @@ use crate::{
 /// What changes of a user. `null` clears, and so does an empty text.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Description {
+pub(in crate::http) struct Description {
     /// What people call the user.
     #[serde(default, deserialize_with = "text")]
     #[schema(value_type = Option<String>)]
@@ -62,6 +62,11 @@ pub(super) struct Description {
 }
 
 impl Description {
+    /// What people call the user, and the e-mail address.
+    pub(in crate::http) fn of_person(name: Change<Name>, email: Change<Name>) -> Self {
+        Self { name, email, ..Self::default() }
+    }
+
     /// Refuses one that says nothing.
     ///
     /// # Errors
@@ -79,7 +84,11 @@ impl Description {
     ///
     /// # Errors
     /// When a key cannot be made.
-    pub(super) fn seal(self, vault: &Vault, key: Option<u32>) -> Result<Attributes, VaultError> {
+    pub(in crate::http) fn seal(
+        self,
+        vault: &Vault,
+        key: Option<u32>,
+    ) -> Result<Attributes, VaultError> {
         let Self {
             name,
             email,

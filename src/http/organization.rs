@@ -3,16 +3,20 @@
 mod auto_top_up;
 mod limits;
 mod projects;
+mod user_consumption;
 mod users;
 
 use utoipa_axum::router::OpenApiRouter;
 
 use super::AppState;
 
+pub(super) use projects::organization_and_month;
+
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auto_top_up::router())
         .merge(limits::router())
         .merge(projects::router())
+        .merge(user_consumption::router())
         .merge(users::router())
 }

@@ -1,12 +1,16 @@
 //! What readers read: the folds as they are now, and, out of the log, histories, audits and the
 //! state as of any moment in the past. Nothing here waits for the writer or holds it up.
 
+mod analytics;
 mod as_of;
 mod audit;
 mod consumption;
 mod event;
 mod executions;
 mod history;
+mod projects;
+mod report;
+mod revenue;
 mod usage;
 mod voucher;
 
@@ -19,6 +23,7 @@ use replay::LogReader;
 use schemas::Sequence;
 use tokio::sync::watch;
 
+pub use analytics::{Overview, TenantTotals, UserActivity};
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
@@ -28,7 +33,12 @@ pub use event::{
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
-pub use usage::{Breakdown, Dimension, Span, is_at_hand};
+pub use projects::{ProjectMonth, ProjectMonths};
+pub use report::{
+    Comparison, MonthlyReport, Percent, ReportBreakdown, ReportPeriod, ReportShare, ReportTotals,
+};
+pub use revenue::{Billed, Payments};
+pub use usage::{Breakdown, Dimension, Edge, Span, Used, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 
 /// Access to the read models. Cheap to clone.

@@ -7,6 +7,17 @@ use schemas::Role;
 /// Every route that is not for developers alone. A tenant's administrator sees and changes what is
 /// the tenant's, a user what is their own.
 const SHARED: &[(&str, &str, Role)] = &[
+    ("GET", "/api/v1/analytics/consumption-trends", Role::TenantUser),
+    ("GET", "/api/v1/analytics/overview", Role::TenantUser),
+    ("GET", "/api/v1/analytics/revenue-trends", Role::TenantAdmin),
+    ("GET", "/api/v1/analytics/revenue/billing-deductions", Role::TenantAdmin),
+    ("GET", "/api/v1/analytics/revenue/by-tenant", Role::TenantAdmin),
+    ("GET", "/api/v1/analytics/revenue/top-up-frequency", Role::TenantAdmin),
+    ("GET", "/api/v1/analytics/top-tenants", Role::TenantUser),
+    ("GET", "/api/v1/analytics/usage-patterns/assistant-type", Role::TenantUser),
+    ("GET", "/api/v1/analytics/usage-patterns/day-of-week", Role::TenantUser),
+    ("GET", "/api/v1/analytics/usage-patterns/peak-times", Role::TenantUser),
+    ("GET", "/api/v1/analytics/usage-patterns/user-activity", Role::TenantUser),
     ("GET", "/api/v1/billing/wallet", Role::TenantAdmin),
     ("GET", "/api/v1/billing/wallet/audit", Role::TenantAdmin),
     ("GET", "/api/v1/consumption/aggregates", Role::TenantUser),
@@ -16,7 +27,16 @@ const SHARED: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/consumption/by-user", Role::TenantUser),
     ("GET", "/api/v1/consumption/history", Role::TenantUser),
     ("GET", "/api/v1/consumption/real-time", Role::TenantUser),
+    ("GET", "/api/v1/export/consumption/csv", Role::TenantUser),
+    ("GET", "/api/v1/export/consumption/json", Role::TenantUser),
+    ("GET", "/api/v1/export/focus/csv", Role::TenantAdmin),
+    ("GET", "/api/v1/export/reports/monthly/csv", Role::TenantAdmin),
+    ("GET", "/api/v1/export/reports/monthly/pdf", Role::TenantAdmin),
+    ("GET", "/api/v1/organization/projects", Role::TenantUser),
+    ("GET", "/api/v1/organization/projects/consumption/monthly", Role::TenantUser),
+    ("GET", "/api/v1/organization/projects/{project}/consumption", Role::TenantUser),
     ("GET", "/api/v1/organization/users", Role::TenantAdmin),
+    ("GET", "/api/v1/organization/users/{user}/consumption", Role::TenantUser),
     ("GET", "/api/v1/quota", Role::TenantUser),
     ("GET", "/api/v1/quota/audit", Role::TenantUser),
     ("POST", "/api/v1/quota/transfer-in", Role::TenantUser),
@@ -24,6 +44,7 @@ const SHARED: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/quota/vouchers", Role::TenantUser),
     ("GET", "/api/v1/quota/vouchers/{voucher}", Role::TenantUser),
     ("POST", "/api/v1/quota/vouchers/{voucher}/cancel", Role::TenantUser),
+    ("GET", "/api/v1/reports/monthly", Role::TenantUser),
 ];
 
 /// The least role that may call a route, which is given as it is matched.

@@ -139,12 +139,11 @@ impl DayUsage {
             happened(by_user.get_or_insert_with(user, || Active::since(moment)));
         }
         if let Some(project) = context.project() {
-            match by_project.get_mut(project) {
-                Some(active) => happened(active),
-                None => {
-                    let new = || Active::since(moment);
-                    happened(by_project.get_or_insert_with(project.clone(), new));
-                }
+            if let Some(active) = by_project.get_mut(project) {
+                happened(active);
+            } else {
+                let new = || Active::since(moment);
+                happened(by_project.get_or_insert_with(project.clone(), new));
             }
         }
         if let Some(model) = context.model {

@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::AppState;
 
-pub(super) use projects::organization_and_month;
+pub(super) use projects::{month, organization_and_month};
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

@@ -38,7 +38,7 @@ pub use report::{
     Comparison, MonthlyReport, Percent, ReportBreakdown, ReportPeriod, ReportShare, ReportTotals,
 };
 pub use revenue::{Billed, Payments};
-pub use usage::{Breakdown, Dimension, Edge, Span, Used, is_at_hand};
+pub use usage::{Breakdown, Dimension, Edge, Span, Used, break_down, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 
 /// Access to the read models. Cheap to clone.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use projections::usage::{Active, Totals};
 use replay::ReadError;
-use schemas::{AssistantId, CallContext, Event, ExternalId, TenantId, UserId};
+use schemas::{AssistantId, CallContext, Event, ExternalId, Money, TenantId, UserId};
 
 use super::{Point, Span, Used, Views, Whose};
 
@@ -55,14 +55,13 @@ impl Views {
         self.each_call(whose, span, point, |recorded, context, day| {
             let wanted = |project: &&ExternalId| only.is_none_or(|only| only == *project);
             let Some(project) = context.project().filter(wanted) else { return };
-            let (moment, change): (_, Box<dyn Fn(&mut Totals)>) = match &recorded.event {
+            let (moment, change) = match &recorded.event {
                 Event::ConsumptionRecorded(call) => {
-                    let one = Totals::of(&call.usage, call.charge.map(|charge| charge.cost));
-                    (call.timestamp, Box::new(move |totals| totals.add(&one)))
+                    let cost = call.charge.map(|charge| charge.cost);
+                    (call.timestamp, Change::Call(Totals::of(&call.usage, cost)))
                 }
                 Event::ConsumptionRated(rated) => {
-                    let cost = rated.charge.cost;
-                    (rated.timestamp, Box::new(move |totals| totals.rate(cost)))
+                    (rated.timestamp, Change::Cost(rated.charge.cost))
                 }
                 _ => return,
             };
@@ -72,7 +71,7 @@ impl Views {
                 by_assistant: BTreeMap::new(),
                 by_user: BTreeMap::new(),
             });
-            month.change(context, change.as_ref());
+            month.change(context, change);
             month.active.first = month.active.first.min(moment);
             month.active.last = month.active.last.max(moment);
         })?;
@@ -80,10 +79,27 @@ impl Views {
     }
 }
 
+/// What one event changes.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    /// There is one call more.
+    Call(Totals),
+    /// One of the calls has a cost now.
+    Cost(Money),
+}
+
 impl ProjectMonth {
-    fn change(&mut self, context: &CallContext, change: &dyn Fn(&mut Totals)) {
-        change(&mut self.active.totals);
-        change(self.by_assistant.entry(context.assistant).or_default());
-        change(self.by_user.entry(context.user).or_default());
+    fn change(&mut self, context: &CallContext, change: Change) {
+        let totals = [
+            &mut self.active.totals,
+            self.by_assistant.entry(context.assistant).or_default(),
+            self.by_user.entry(context.user).or_default(),
+        ];
+        for totals in totals {
+            match change {
+                Change::Call(call) => totals.add(&call),
+                Change::Cost(cost) => totals.rate(cost),
+            }
+        }
     }
 }

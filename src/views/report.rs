@@ -101,17 +101,17 @@ pub struct ReportShare {
 }
 
 impl ReportShare {
-    /// Takes others in.
-    pub fn add(&mut self, totals: &Totals) {
-        self.tokens = self.tokens.saturating_add(totals.total_tokens);
-        self.cost = self.cost.checked_add(totals.cost).unwrap_or(self.cost);
-        self.requests = self.requests.saturating_add(totals.requests);
+    /// Takes another share in.
+    pub fn join(&mut self, other: &Self) {
+        self.tokens = self.tokens.saturating_add(other.tokens);
+        self.cost = self.cost.checked_add(other.cost).unwrap_or(self.cost);
+        self.requests = self.requests.saturating_add(other.requests);
     }
-}
 
-impl From<&Totals> for ReportShare {
-    fn from(totals: &Totals) -> Self {
-        Self { tokens: totals.total_tokens, cost: totals.cost, requests: totals.requests }
+    /// Takes calls in.
+    pub fn add(&mut self, totals: &Totals) {
+        let Totals { total_tokens, cost, requests, .. } = *totals;
+        self.join(&Self { tokens: total_tokens, cost, requests });
     }
 }
 

@@ -276,7 +276,7 @@ impl Views {
 }
 
 /// One tenant's day by `dimension`, as [`Views::usage`] has it.
-pub(super) fn break_down(
+pub fn break_down(
     names: &Names,
     (tenant, used): (TenantId, &DayUsage),
     dimension: Dimension,

@@ -44,7 +44,7 @@ struct RevenueDay {
     revenue: Money,
 }
 
-/// RevenueDay by the day that was billed, the earliest first; only days with bills.
+/// Revenue by the day that was billed, the earliest first; only days with bills.
 #[utoipa::path(get, path = "/api/v1/analytics/revenue-trends", tag = "analytics",
     params(SpanQuery), responses((status = 200, body = [RevenueDay])))]
 async fn revenue_trends(
@@ -176,7 +176,7 @@ struct TenantRevenue {
     billing_count: u64,
 }
 
-/// RevenueDay by tenant, of those that the caller may see, the most first; only tenants with bills.
+/// Revenue by tenant, of those that the caller may see, the most first; only tenants with bills.
 #[utoipa::path(get, path = "/api/v1/analytics/revenue/by-tenant", tag = "analytics",
     params(DatesQuery), responses((status = 200, body = [TenantRevenue])))]
 async fn by_tenant(

@@ -41,7 +41,7 @@ struct ProjectsQuery {
 /// A project, as its calls tell of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Project {
+struct KnownProject {
     /// Who pays.
     organization_id: String,
     /// The document, or else the conversation.
@@ -65,18 +65,18 @@ struct Project {
 
 /// The projects that calls were made for, by tenant and id.
 #[utoipa::path(get, path = "/api/v1/organization/projects", tag = "organization",
-    params(ProjectsQuery), responses((status = 200, body = [Project])))]
+    params(ProjectsQuery), responses((status = 200, body = [KnownProject])))]
 async fn projects(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
     Query(query): Query<ProjectsQuery>,
-) -> Result<Reply<Vec<Project>>, Problem> {
+) -> Result<Reply<Vec<KnownProject>>, Problem> {
     let scope = caller.tenant_scope(query.organization_id)?;
     let (sequence, mut projects) = look(&state, &scope, Span::ALWAYS, |used| {
         let view = |((tenant, project), active): ((_, ExternalId), _)| {
             let active: projections::usage::Active = active;
-            Project {
+            KnownProject {
                 organization_id: text(used.names(), Some::<schemas::TenantId>(tenant)),
                 project_id: project.to_string(),
                 project_name: project.to_string(),
@@ -219,7 +219,7 @@ pub(in crate::http) fn organization_and_month(
 }
 
 /// The first and the last day of a month.
-fn month(text: &str) -> Result<(Day, Day), Problem> {
+pub(in crate::http) fn month(text: &str) -> Result<(Day, Day), Problem> {
     let wrong = || {
         let parameter = InvalidParameter {
             field: "month".to_owned(),

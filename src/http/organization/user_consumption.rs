@@ -63,8 +63,8 @@ async fn user_consumption(
     let scope = caller.user_scope(None, Some(user.clone()))?;
     let span = span(query.start_date.as_deref(), query.end_date.as_deref())?;
     let point = point(&state, None)?;
-    let (sequence, used) = usage(&state, &scope, span, Dimension::Tenant, point).await?;
-    let totals = sum(used.values());
+    let (sequence, days) = usage(&state, &scope, span, Dimension::Tenant, point).await?;
+    let totals = sum(days.values());
     let consumption = UserConsumption {
         id: user.as_str().to_owned(),
         total_tokens: totals.total_tokens,

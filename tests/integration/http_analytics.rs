@@ -174,9 +174,11 @@ async fn top_ups_by_hand_are_counted_and_averaged_exactly() {
 async fn what_is_asked_wrongly_is_refused_in_the_words_that_clients_know() {
     let service = service().await;
     for path in ["consumption-trends", "revenue-trends"] {
-        for (query, field) in
-            [("", "startDate"), ("?startDate=2025-03-01", "endDate"), ("?endDate=2025-03-01", "startDate")]
-        {
+        for (query, field) in [
+            ("", "startDate"),
+            ("?startDate=2025-03-01", "endDate"),
+            ("?endDate=2025-03-01", "startDate"),
+        ] {
             let answer = service.read(&format!("{ANALYTICS}/{path}{query}")).await.expect(400);
             let problem = answer.json();
             assert_eq!(problem["error"], "startDate and endDate are required", "{path}{query}");
@@ -246,11 +248,7 @@ async fn everybody_sees_what_is_their_own() {
             "consumption-trends?startDate=2025-01-01&endDate=2025-12-31",
             r#"[{"_id":"2025-02-03","tokens":15,"cost":0.0006}]"#,
         ),
-        (
-            &bob,
-            "usage-patterns/peak-times",
-            r#"[{"_id":0,"tokens":15,"cost":0.0006,"count":1}]"#,
-        ),
+        (&bob, "usage-patterns/peak-times", r#"[{"_id":0,"tokens":15,"cost":0.0006,"count":1}]"#),
     ] {
         let seen = read_as(&service, claims, &format!("{ANALYTICS}/{path}")).await.expect(200);
         assert_eq!(seen.text, wanted, "{path}");
@@ -258,7 +256,10 @@ async fn everybody_sees_what_is_their_own() {
     // Who has no tenant sees what was paid for them.
     let eve = json!({"id": "eve"});
     let seen = read_as(&service, &eve, &overview).await.expect(200);
-    assert!(seen.text.starts_with(r#"{"tenants":{"total":1,"active":1},"users":{"total":1,"active":1}"#));
+    assert!(
+        seen.text
+            .starts_with(r#"{"tenants":{"total":1,"active":1},"users":{"total":1,"active":1}"#)
+    );
 }
 
 #[tokio::test]
@@ -266,9 +267,8 @@ async fn a_users_consumption_is_what_their_tenant_paid_for() {
     let service = used().await;
     let body = with(call("x", 50, 0), &json!({"organizationId": "umbrella"}));
     service.send("/api/v1/consumption", &body).await.expect(201);
-    let path = |user: &str, dates: &str| {
-        format!("/api/v1/organization/users/{user}/consumption{dates}")
-    };
+    let path =
+        |user: &str, dates: &str| format!("/api/v1/organization/users/{user}/consumption{dates}");
     let chief = json!({"id": "chief", "role": "tenant_admin", "organizationId": "umbrella"});
     for (user, dates, wanted) in [
         ("ann", "", r#"{"_id":"ann","totalTokens":1610,"totalCost":0.06318,"requestCount":5}"#),

@@ -36,7 +36,8 @@ impl<T: Copy + Default> Since<T> {
         before.map_or_else(T::default, |(_, value)| *value)
     }
 
-    fn change(&mut self, since: Sequence, change: Change<T>) {
+    /// Takes in what an event at this position changed.
+    pub(crate) fn change(&mut self, since: Sequence, change: Change<T>) {
         match change {
             Change::Keep => {}
             Change::Clear => self.0.push((since, T::default())),

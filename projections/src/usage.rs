@@ -1,16 +1,18 @@
-//! Usage by tenant and UTC day, and within it by user, model, assistant and project. A month is the
-//! sum of its days.
+//! Usage by tenant and day, and within it by user, model, assistant, project and hour. A month is the
+//! sum of its days. Which day a call counts for is told by the zone that its tenant had when the call
+//! was recorded, also when it is rated later.
 
 use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use schemas::{
-    AssistantId, CallContext, Day, Event, ExternalId, ModelId, Money, NameId, Recorded, TenantId,
-    Usage, UserId,
+    AssistantId, CallContext, Change, Day, Event, ExternalId, ModelId, Money, NameId, Recorded,
+    Sequence, TenantId, Timestamp, Usage, UserId, Zone,
 };
 
 use crate::collections::{Paged, Shard, Sharded};
 use crate::projection::Projection;
+use crate::tenants::Since;
 
 /// What a number of calls used and cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
@@ -31,7 +33,8 @@ pub struct Totals {
 
 impl Totals {
     /// One call.
-    fn of(usage: &Usage, cost: Option<Money>) -> Self {
+    #[must_use]
+    pub fn of(usage: &Usage, cost: Option<Money>) -> Self {
         Self {
             requests: 1,
             unrated: u64::from(cost.is_none()),
@@ -62,14 +65,43 @@ impl Totals {
         self.cost = self.cost.checked_sub(part.cost).unwrap_or(self.cost);
     }
 
-    fn rate(&mut self, cost: Money) {
+    /// Takes in what one of the calls costs, which was not known before.
+    pub fn rate(&mut self, cost: Money) {
         self.unrated = self.unrated.saturating_sub(1);
         self.cost = self.cost.checked_add(cost).unwrap_or(self.cost);
     }
 }
 
+/// What a number of calls used and cost, and between which moments they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Active {
+    /// The calls.
+    pub totals: Totals,
+    /// The earliest of them.
+    pub first: Timestamp,
+    /// The latest of them.
+    pub last: Timestamp,
+}
+
+impl Active {
+    /// None yet; the first is at this moment.
+    #[must_use]
+    pub fn since(moment: Timestamp) -> Self {
+        Self { totals: Totals::default(), first: moment, last: moment }
+    }
+
+    /// Takes others in.
+    pub fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
 /// Totals by one dimension.
 type By<K> = Sharded<K, Totals, 1>;
+/// The same, with the moments of the calls.
+type Activity<K> = Sharded<K, Active, 1>;
 
 /// One tenant's day.
 #[derive(Debug, Clone, Default, Encode, Decode)]
@@ -77,21 +109,42 @@ pub struct DayUsage {
     /// All calls.
     pub totals: Totals,
     /// By who called; calls without a user are only in the totals.
-    pub by_user: By<UserId>,
+    pub by_user: Activity<UserId>,
     /// By model.
     pub by_model: By<ModelId>,
     /// By kind of assistant; calls that named none are only in the totals.
     pub by_assistant: By<AssistantId>,
     /// By project: document, or else conversation.
-    pub by_project: By<ExternalId>,
+    pub by_project: Activity<ExternalId>,
+    /// By the hour, 0 to 23, on the tenant's clock; only hours with calls, in order.
+    pub by_hour: Vec<(u8, Totals)>,
 }
 
 impl DayUsage {
-    fn each(&mut self, context: &CallContext, mut change: impl FnMut(&mut Totals)) {
-        let Self { totals, by_user, by_model, by_assistant, by_project } = self;
+    fn each(
+        &mut self,
+        context: &CallContext,
+        (moment, hour): (Timestamp, u8),
+        mut change: impl FnMut(&mut Totals),
+    ) {
+        let Self { totals, by_user, by_model, by_assistant, by_project, by_hour } = self;
         change(totals);
+        change(of_hour(by_hour, hour));
+        let mut happened = |active: &mut Active| {
+            active.first = active.first.min(moment);
+            active.last = active.last.max(moment);
+            change(&mut active.totals);
+        };
         if let Some(user) = context.user {
-            change(by_user.get_or_insert_with(user, Totals::default));
+            happened(by_user.get_or_insert_with(user, || Active::since(moment)));
+        }
+        if let Some(project) = context.project() {
+            if let Some(active) = by_project.get_mut(project) {
+                happened(active);
+            } else {
+                let new = || Active::since(moment);
+                happened(by_project.get_or_insert_with(project.clone(), new));
+            }
         }
         if let Some(model) = context.model {
             change(by_model.get_or_insert_with(model, Totals::default));
@@ -99,15 +152,21 @@ impl DayUsage {
         if let Some(assistant) = context.assistant {
             change(by_assistant.get_or_insert_with(assistant, Totals::default));
         }
-        if let Some(project) = context.project() {
-            match by_project.get_mut(project) {
-                Some(totals) => change(totals),
-                None => {
-                    change(by_project.get_or_insert_with(project.clone(), Totals::default));
-                }
-            }
-        }
     }
+}
+
+fn of_hour(by_hour: &mut Vec<(u8, Totals)>, hour: u8) -> &mut Totals {
+    let place = match by_hour.last() {
+        Some((last, _)) if *last == hour => by_hour.len().saturating_sub(1),
+        _ => match by_hour.binary_search_by_key(&hour, |(present, _)| *present) {
+            Ok(place) => place,
+            Err(place) => {
+                by_hour.insert(place, (hour, Totals::default()));
+                place
+            }
+        },
+    };
+    &mut by_hour.get_mut(place).expect("invariant: found or inserted").1
 }
 
 macro_rules! one_shard {
@@ -128,9 +187,28 @@ type Days = Vec<(Day, Arc<DayUsage>)>;
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct UsageByDay {
     tenants: Paged<Days>,
+    zones: Paged<Since<Zone>>,
 }
 
 impl UsageByDay {
+    /// Nobody's usage, with the same zones.
+    #[must_use]
+    pub fn with_zones_alone(&self) -> Self {
+        Self { tenants: Paged::default(), zones: self.zones.clone() }
+    }
+
+    /// Whose days a tenant's calls counted by that were recorded at this position.
+    #[must_use]
+    pub fn zone_at(&self, tenant: TenantId, sequence: Sequence) -> Zone {
+        self.zones.get(tenant.number()).at(sequence)
+    }
+
+    /// The day and the hour that a call counts for: recorded at `sequence`, complete at `moment`.
+    #[must_use]
+    pub fn hour_of(&self, tenant: TenantId, sequence: Sequence, moment: Timestamp) -> (Day, u8) {
+        moment.day_and_hour_in(self.zone_at(tenant, sequence).0)
+    }
+
     /// A tenant's days from `first` to `last`, both included.
     pub fn days(
         &self,
@@ -165,20 +243,31 @@ impl UsageByDay {
 
 impl Projection for UsageByDay {
     const NAME: &'static str = "usage";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::ConsumptionRecorded(consumption) => {
                 let cost = consumption.charge.map(|charge| charge.cost);
                 let call = Totals::of(&consumption.usage, cost);
-                let context = &consumption.context;
-                self.day_mut(context.tenant, consumption.timestamp.day())
-                    .each(context, |totals| totals.add(&call));
+                let (context, moment) = (&consumption.context, consumption.timestamp);
+                let (day, hour) = self.hour_of(context.tenant, recorded.sequence, moment);
+                self.day_mut(context.tenant, day)
+                    .each(context, (moment, hour), |totals| totals.add(&call));
             }
             Event::ConsumptionRated(rated) => {
-                self.day_mut(rated.context.tenant, rated.timestamp.day())
-                    .each(&rated.context, |totals| totals.rate(rated.charge.cost));
+                let (context, moment) = (&rated.context, rated.timestamp);
+                let (day, hour) = self.hour_of(context.tenant, rated.consumption, moment);
+                let cost = rated.charge.cost;
+                self.day_mut(context.tenant, day)
+                    .each(context, (moment, hour), |totals| totals.rate(cost));
+            }
+            Event::TenantUpdated(updated) => {
+                let zone = updated.terms.zone;
+                if zone != Change::Keep {
+                    let zones = self.zones.get_mut(updated.tenant.number());
+                    zones.change(recorded.sequence, zone);
+                }
             }
             _ => (),
         }

@@ -233,18 +233,27 @@ impl<'a> Frame<'a> {
         }
     }
 
-    /// The frame's event at `sequence`; `None` when it lies outside.
+    /// The frame's events at the given sequences, in the given order; those outside are left out. The
+    /// frame is decoded once for all of them, up to the last.
     ///
     /// # Errors
-    /// When it or an event before it is not readable.
-    pub fn decode_one(&self, sequence: Sequence) -> Result<Option<Recorded>, RecordsError> {
-        for recorded in self.records() {
+    /// When one of them, or an event before it, is not readable.
+    pub fn decode_some(&self, sequences: &[Sequence]) -> Result<Vec<Recorded>, RecordsError> {
+        let mut wanted: Vec<(Sequence, usize)> = sequences.iter().copied().zip(0..).collect();
+        wanted.sort_unstable();
+        let mut wanted = wanted.into_iter().peekable();
+        let mut found = Vec::with_capacity(sequences.len());
+        let mut records = self.records();
+        while wanted.peek().is_some() {
+            let Some(recorded) = records.next() else { break };
             let recorded = recorded?;
-            if recorded.sequence == sequence {
-                return Ok(Some(recorded));
+            while let Some((_, place)) = wanted.next_if(|(next, _)| *next <= recorded.sequence) {
+                found.push((place, recorded.clone()));
             }
         }
-        Ok(None)
+        found.retain(|(place, recorded)| sequences.get(*place) == Some(&recorded.sequence));
+        found.sort_unstable_by_key(|(place, _)| *place);
+        Ok(found.into_iter().map(|(_, recorded)| recorded).collect())
     }
 
     fn records(&self) -> Records<'a> {

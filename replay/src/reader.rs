@@ -86,20 +86,20 @@ impl LogReader {
     pub fn read_many(&self, sequences: &[Sequence]) -> Result<Vec<Recorded>, ReadError> {
         let head = self.head().sequence;
         let mut events = Vec::with_capacity(sequences.len());
-        let mut last: Option<(Chunk, FrameHeader)> = None;
-        for sequence in sequences {
-            if *sequence == Sequence::ZERO || *sequence > head {
+        let mut rest = sequences;
+        while let Some((first, others)) = rest.split_first() {
+            if *first == Sequence::ZERO || *first > head {
+                rest = others;
                 continue;
             }
-            let found = match last.take() {
-                Some((chunk, header)) if holds(&header, *sequence) => (chunk, header),
-                _ => self.frame_of(*sequence)?,
-            };
-            let (chunk, _) = last.insert(found);
+            let (chunk, header) = self.frame_of(*first)?;
+            let count = rest.iter().take_while(|sequence| holds(&header, **sequence)).count();
+            let (here, later) = rest.split_at(count.max(1));
             let broken = |flaw| ReadError::broken(chunk.first, flaw);
             let frame = Frame::trust(&chunk.bytes).map_err(|error| broken(Flaw::Frame(error)))?;
-            events
-                .extend(frame.decode_one(*sequence).map_err(|error| broken(Flaw::Records(error)))?);
+            let found = frame.decode_some(here).map_err(|error| broken(Flaw::Records(error)))?;
+            events.extend(found);
+            rest = later;
         }
         Ok(events)
     }

@@ -4,7 +4,9 @@
 use std::fmt;
 
 use bincode::{Decode, Encode};
-use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, Utc};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
@@ -78,6 +80,18 @@ impl Timestamp {
         Day::from_chrono(date).unwrap_or_else(|| self.day())
     }
 
+    /// [`Self::day_in`], and the hour of that day, 0 to 23, on the clocks of `zone`.
+    #[must_use]
+    pub fn day_and_hour_in(self, zone: Tz) -> (Day, u8) {
+        if zone == Tz::UTC {
+            let hour = self.0.div_euclid(3_600_000_000).rem_euclid(24);
+            return (self.day(), u8::try_from(hour).unwrap_or(0));
+        }
+        let local = self.to_chrono().with_timezone(&zone);
+        let day = Day::from_chrono(local.date_naive()).unwrap_or_else(|| self.day());
+        (day, u8::try_from(local.hour()).unwrap_or(0))
+    }
+
     /// The beginning of the second that this moment lies in.
     #[must_use]
     pub const fn whole_second(self) -> Self {
@@ -127,7 +141,10 @@ pub fn is_expired(expires_at: Timestamp, now: Timestamp) -> bool {
     now.whole_second() > expires_at.whole_second()
 }
 
-/// A UTC calendar day: days since 1970-01-01.
+/// No clock has ever jumped further ahead than a whole day, as Samoa's did.
+const QUARTERS_SKIPPED_MAX: i64 = 97;
+
+/// A calendar day: days since 1970-01-01.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Day(i32);
 
@@ -144,10 +161,35 @@ impl Day {
         self.0
     }
 
-    /// The first moment of the day.
+    /// The first moment of the day, in UTC.
     #[must_use]
     pub fn start(self) -> Timestamp {
         Timestamp(i64::from(self.0).saturating_mul(86_400_000_000))
+    }
+
+    /// The first moment of the day on the clocks of `zone`. Where they jump over midnight, that is
+    /// where they land.
+    #[must_use]
+    pub fn start_in(self, zone: Tz) -> Timestamp {
+        let midnight = self.to_chrono().and_time(NaiveTime::MIN);
+        let quarters = (0..=QUARTERS_SKIPPED_MAX)
+            .map(|quarter| TimeDelta::minutes(quarter.saturating_mul(15)));
+        quarters
+            .filter_map(|later| midnight.checked_add_signed(later))
+            .find_map(|local| zone.from_local_datetime(&local).earliest())
+            .map_or_else(|| self.start(), |moment| moment.with_timezone(&Utc).into())
+    }
+
+    /// 1 (Sunday) to 7.
+    #[must_use]
+    pub fn day_of_week(self) -> u8 {
+        u8::try_from(self.to_chrono().weekday().number_from_sunday()).unwrap_or(1)
+    }
+
+    /// The day before.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 
     /// The next day.
@@ -233,6 +275,36 @@ mod tests {
         assert_eq!(Timestamp::from_micros(-1).day(), Day::from_days(-1));
         assert_eq!(moment.hour_in(Tz::UTC), "2025022823");
         assert_eq!(moment.hour_in(Tz::Asia__Shanghai), "2025030107");
+    }
+
+    #[test]
+    fn a_day_begins_when_the_clocks_of_its_zone_say_so() {
+        for (zone, day, start) in [
+            (Tz::UTC, "2025-03-09", "2025-03-09T00:00:00Z"),
+            (Tz::Asia__Kolkata, "2025-03-09", "2025-03-08T18:30:00Z"),
+            (Tz::America__New_York, "2025-03-09", "2025-03-09T05:00:00Z"),
+            (Tz::America__New_York, "2025-03-10", "2025-03-10T04:00:00Z"),
+            // Midnight does not exist; the day begins at one o'clock.
+            (Tz::Africa__Cairo, "2024-04-26", "2024-04-25T22:00:00Z"),
+            // Midnight comes twice; the day begins with the first.
+            (Tz::America__Havana, "2024-11-03", "2024-11-03T04:00:00Z"),
+            // The day does not exist.
+            (Tz::Pacific__Apia, "2011-12-30", "2011-12-30T10:00:00Z"),
+        ] {
+            let day = Day::parse(day).expect("a day");
+            assert_eq!(day.start_in(zone).to_string(), start, "{zone} {day}");
+            let before = Timestamp::from_micros(day.start_in(zone).micros().saturating_sub(1));
+            assert!(before.day_in(zone) < day, "{zone} {day}");
+        }
+        let moment = Timestamp::parse("2025-03-09T06:59:59Z").expect("RFC 3339");
+        let hour = |seconds, zone| moment.plus_seconds(seconds).day_and_hour_in(zone).1;
+        assert_eq!([0, 1].map(|seconds| hour(seconds, Tz::America__New_York)), [1, 3]);
+        assert_eq!(hour(0, Tz::Asia__Kolkata), 12);
+        assert_eq!(hour(0, Tz::UTC), 6);
+        let last = Timestamp::from_micros(-1);
+        assert_eq!(last.day_and_hour_in(Tz::UTC), (Day::from_days(-1), 23));
+        let days = ["2025-03-08", "2025-03-09"].map(|day| Day::parse(day).expect("a day"));
+        assert_eq!(days.map(Day::day_of_week), [7, 1]);
     }
 
     #[test]

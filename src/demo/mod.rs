@@ -9,12 +9,12 @@ mod traffic;
 use std::time::Duration;
 
 use projections::books::Reading;
-use schemas::{Envelope, Money, Sequence, TenantId, Timestamp};
+use schemas::{Day, Envelope, Money, Sequence, TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Intake;
-use crate::views::{Span, Views};
+use crate::views::Views;
 use crate::writer::Writer;
 
 use company::Company;
@@ -201,8 +201,8 @@ impl Status {
     pub(crate) fn of(views: &Views) -> Self {
         views.look(|Reading { books, usage, .. }| {
             let mut totals = projections::usage::Totals::default();
+            let (first, last) = (Day::from_days(i32::MIN), Day::from_days(i32::MAX));
             for (tenant, _) in books.names.all::<TenantId>() {
-                let Span::Days(first, last) = Span::ALWAYS else { continue };
                 usage.days(tenant, first, last).for_each(|(_, day)| totals.add(&day.totals));
             }
             Self {

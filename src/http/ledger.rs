@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Says which event an answer reflects.
-const SEQUENCE: HeaderName = HeaderName::from_static("x-ledger-sequence");
+pub(super) const SEQUENCE: HeaderName = HeaderName::from_static("x-ledger-sequence");
 /// Asks for an answer that reflects at least this event.
 const MIN_SEQUENCE: HeaderName = HeaderName::from_static("x-ledger-min-sequence");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -3,6 +3,7 @@
 mod auto_top_up;
 mod limits;
 mod projects;
+mod user_consumption;
 mod users;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -10,10 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use super::AppState;
 pub(super) use limits::{Limits, LimitsView};
 
+pub(super) use projects::{month, organization_and_month};
+
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .merge(auto_top_up::router())
         .merge(limits::router())
         .merge(projects::router())
+        .merge(user_consumption::router())
         .merge(users::router())
 }

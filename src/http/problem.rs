@@ -191,6 +191,12 @@ impl Problem {
         problem
     }
 
+    /// As [`Self::invalid`], told in the words that clients know.
+    #[must_use]
+    pub fn worded(detail: &'static str, parameter: InvalidParameter) -> Self {
+        Self::new(Kind::Invalid, "invalid_parameter", detail).with_parameters(vec![parameter])
+    }
+
     /// There is no such `thing`.
     #[must_use]
     pub fn not_found(thing: &str) -> Self {

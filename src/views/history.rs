@@ -68,7 +68,8 @@ const READ_AT_ONCE: usize = 256;
 const LOOKED_AT_MAX: usize = 50_000;
 
 impl Views {
-    /// At most `calls_max` calls, the newest up to `through` first, that `filter` lets pass.
+    /// At most `calls_max` calls that `filter` lets pass, newest first, beginning at `from`; what is
+    /// said of them is as of `through`.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -76,10 +77,31 @@ impl Views {
         &self,
         filter: &CallFilter,
         through: Sequence,
+        from: Sequence,
         calls_max: usize,
     ) -> Result<CallPage, ReadError> {
-        let list = self.look(|reading| list_of(reading, filter.whose));
-        let mut sequences = list.descending(through).peekable();
+        self.calls_of(&self.calls_list(filter.whose), filter, through, from, calls_max)
+    }
+
+    /// Where the calls stand in the log, for whoever reads page after page of them.
+    #[must_use]
+    pub fn calls_list(&self, whose: Whose) -> PostingList {
+        self.look(|reading| list_of(reading, whose))
+    }
+
+    /// As [`Self::calls`], along a list taken before.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn calls_of(
+        &self,
+        list: &PostingList,
+        filter: &CallFilter,
+        through: Sequence,
+        from: Sequence,
+        calls_max: usize,
+    ) -> Result<CallPage, ReadError> {
+        let mut sequences = list.descending(through.min(from)).peekable();
         let mut page = CallPage::default();
         let mut looked_at = 0_usize;
         while sequences.peek().is_some() {

@@ -1,6 +1,7 @@
 //! What readers read: the folds as they are now, and, out of the log, histories, audits and the
 //! state as of any moment in the past. Nothing here waits for the writer or holds it up.
 
+mod analytics;
 mod as_of;
 mod audit;
 mod bills;
@@ -9,6 +10,9 @@ mod event;
 mod executions;
 mod history;
 mod holds;
+mod projects;
+mod report;
+mod revenue;
 mod top_ups;
 mod usage;
 mod voucher;
@@ -22,6 +26,7 @@ use replay::LogReader;
 use schemas::Sequence;
 use tokio::sync::watch;
 
+pub use analytics::{Overview, TenantTotals, UserActivity};
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry, WalletPage};
 pub use bills::{Bill, BillPage};
@@ -33,8 +38,13 @@ pub use event::{
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use holds::{HoldStatus, HoldView};
+pub use projects::{ProjectMonth, ProjectMonths};
+pub use report::{
+    Comparison, MonthlyReport, Percent, ReportBreakdown, ReportPeriod, ReportShare, ReportTotals,
+};
+pub use revenue::{Billed, Payments};
 pub use top_ups::{TopUpPage, TopUpTransaction, top_up_status};
-pub use usage::{Breakdown, Dimension, Span, is_at_hand};
+pub use usage::{Breakdown, Dimension, Edge, Span, Used, break_down, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 
 /// Access to the read models. Cheap to clone.

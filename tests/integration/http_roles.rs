@@ -61,6 +61,8 @@ const OF_ANN: &str = "?organizationId=acme-secret&userId=ann-secret";
 const OF_ACME: &str = "?organizationId=acme-secret";
 /// The first hold.
 const HOLD: &str = "4";
+const DAYS_OF_ACME: &str = "?organizationId=acme-secret&startDate=2025-03-01&endDate=2025-03-31";
+const MONTH_OF_ACME: &str = "?organizationId=acme-secret&month=2025-03";
 const QUOTA_OF_ANN: &str = "?user_id=ann-secret";
 
 fn table() -> BTreeMap<&'static str, Expectation> {
@@ -127,6 +129,27 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/auth/user", reads("", EVERYONE)),
         ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
         ("POST /api/v1/auth/signout", open()),
+        ("GET /api/v1/organization/users/{user}/consumption", reads("", [200, 200, 200, 200, 403])),
+        ("GET /api/v1/organization/projects", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/{project}/consumption", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/consumption/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/overview", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/consumption-trends", reads(DAYS_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/top-tenants", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/usage-patterns/peak-times", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/day-of-week", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/assistant-type", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/user-activity", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/revenue-trends", reads(DAYS_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/top-up-frequency", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/billing-deductions", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/by-tenant", reads("", [200, 200, 403, 200, 403])),
+        ("GET /api/v1/reports/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/export/consumption/csv", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/consumption/json", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/reports/monthly/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/reports/monthly/pdf", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/focus/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -382,6 +405,7 @@ fn ask(
         .replace("{tenant}", if is_deleted { "umbrella" } else { "acme-secret" })
         .replace("{hold}", HOLD)
         .replace("{user}", user)
+        .replace("{project}", "any")
         .replace("{key}", "0")
         .replace("{job}", "quota-expiry")
         .replace("{bill}", "1")
@@ -462,6 +486,12 @@ async fn who_names_nobody_sees_what_is_their_own() {
         (&chief, "/api/v1/consumption/by-user", 2),
         (&ann, "/api/v1/consumption/by-user", 1),
         (&chief, "/api/v1/organization/users", 2),
+        (&chief, "/api/v1/analytics/top-tenants", 1),
+        (&ann, "/api/v1/analytics/top-tenants", 1),
+        (&chief, "/api/v1/analytics/usage-patterns/user-activity", 2),
+        (&ann, "/api/v1/analytics/usage-patterns/user-activity", 1),
+        (&chief, "/api/v1/export/consumption/json", 2),
+        (&ann, "/api/v1/export/consumption/json", 1),
     ] {
         let request = service.ask_as_nobody(Method::GET, path).bearer_auth(caller);
         let answer = Answer::to(request).await.expect(200);

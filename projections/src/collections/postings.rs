@@ -76,8 +76,9 @@ impl PostingList {
 
     /// The positions up to `through`, newest first.
     pub fn descending(&self, through: Sequence) -> impl Iterator<Item = Sequence> + '_ {
+        let begun = self.closed.partition_point(|block| block.first <= through.get());
         std::iter::once(&self.tail)
-            .chain(self.closed.iter().rev().map(Arc::as_ref))
+            .chain(self.closed.iter().take(begun).rev().map(Arc::as_ref))
             .filter(move |block| block.count > 0 && block.first <= through.get())
             .flat_map(|block| {
                 let mut positions: Vec<u64> = block.positions().collect();

@@ -265,7 +265,7 @@ pub(super) fn usage(state: &Projections, whom: Whom, period: Period) -> Vec<Usag
             };
             let used = match whom.user {
                 None => Some(&used.totals),
-                Some(user) => used.by_user.get(&user),
+                Some(user) => used.by_user.get(&user).map(|active| &active.totals),
             };
             if let Some(used) = used {
                 totals.entry(name).or_default().add(used);

@@ -3,22 +3,22 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use projections::usage::Totals;
-use schemas::{Day, Money, Name, Sequence, Timestamp};
+use projections::{books::Reading, usage::Totals};
+use schemas::{Day, Money, Name, Zone};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::history::whose;
+use super::usage::{span, sum, usage};
 use crate::{
     http::{
         AppState,
         auth::{Caller, Scope},
-        ledger::{AtLeast, Reply, as_of, fault, point, reading},
+        ledger::{AtLeast, Reply, as_of, fault, point},
         params::Query,
         problem::{ParameterSource, Problem},
     },
-    views::{AsOf, Breakdown, Dimension, Point, Span, is_at_hand},
+    views::{AsOf, Dimension, Span},
 };
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -42,9 +42,9 @@ struct SpanQuery {
     /// Who called.
     #[param(value_type = Option<String>)]
     user_id: Option<Name>,
-    /// From then on: a UTC day, or an RFC 3339 moment.
+    /// From then on: a day of the tenant's, or an RFC 3339 moment.
     start_date: Option<String>,
-    /// Up to then, included: a UTC day, or an RFC 3339 moment.
+    /// Up to then, included: a day of the tenant's, or an RFC 3339 moment.
     end_date: Option<String>,
     /// As recorded until then: RFC 3339, or a sequence.
     #[serde(default, deserialize_with = "as_of", rename = "as_of")]
@@ -118,73 +118,6 @@ async fn shares(
     Ok(Reply::read(sequence, shares))
 }
 
-async fn usage(
-    state: &AppState,
-    scope: &Scope,
-    span: Span,
-    dimension: Dimension,
-    point: Point,
-) -> Result<(Sequence, Breakdown), Problem> {
-    let Some(whose) = whose(state, scope) else { return Ok((point.sequence, Breakdown::new())) };
-    if is_at_hand(whose, span, &point) {
-        return Ok(state.views().usage(whose, span, dimension, &point)?);
-    }
-    let views = state.views().clone();
-    reading(move || views.usage(whose, span, dimension, &point)).await
-}
-
-/// The span between two texts; all time where they are left out.
-fn span(start: Option<&str>, end: Option<&str>) -> Result<Span, Problem> {
-    let Span::Days(always_first, always_last) = Span::ALWAYS else { return Ok(Span::ALWAYS) };
-    let first = start.map_or(Ok(Edge::Day(always_first)), |text| Edge::read("startDate", text))?;
-    let last = end.map_or(Ok(Edge::Day(always_last)), |text| Edge::read("endDate", text))?;
-    let span = match (first, last) {
-        (Edge::Day(first), Edge::Day(last)) => Span::Days(first, last),
-        (first, last) => Span::Moments(first.start(), last.end()),
-    };
-    let is_empty = match span {
-        Span::Days(first, last) => first > last,
-        Span::Moments(from, to) => from > to,
-    };
-    if is_empty {
-        return Err(fault("endDate", "must not lie before `startDate`", ParameterSource::Query));
-    }
-    Ok(span)
-}
-
-/// One end of a span.
-#[derive(Debug, Clone, Copy)]
-enum Edge {
-    Day(Day),
-    Moment(Timestamp),
-}
-
-impl Edge {
-    fn read(field: &str, text: &str) -> Result<Self, Problem> {
-        Day::parse(text)
-            .map(Self::Day)
-            .or_else(|| Timestamp::parse(text).ok().map(Self::Moment))
-            .ok_or_else(|| {
-                fault(field, "must be `YYYY-MM-DD` or an RFC 3339 time", ParameterSource::Query)
-            })
-    }
-
-    fn start(self) -> Timestamp {
-        match self {
-            Self::Day(day) => day.start(),
-            Self::Moment(moment) => moment,
-        }
-    }
-
-    /// The last moment, included.
-    fn end(self) -> Timestamp {
-        match self {
-            Self::Day(day) => Timestamp::from_micros(day.next().start().micros().saturating_sub(1)),
-            Self::Moment(moment) => moment,
-        }
-    }
-}
-
 /// Whose consumption today.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -211,12 +144,12 @@ struct RealTime {
     cost: Money,
     /// Calls.
     requests: u64,
-    /// The UTC day.
+    /// The day.
     #[schema(value_type = String, format = Date)]
     day: Day,
 }
 
-/// Today's consumption so far, by the UTC day.
+/// Today's consumption so far, by the day of whoever pays.
 #[utoipa::path(get, path = "/api/v1/consumption/real-time", tag = "consumption",
     params(RealTimeQuery), responses((status = 200, body = RealTime)))]
 async fn real_time(
@@ -231,8 +164,8 @@ async fn real_time(
         return Err(fault("organizationId", reason, ParameterSource::Query));
     }
     let point = point(&state, None)?;
-    let day = point.moment.day();
-    let span = Span::Days(day, day);
+    let day = point.moment.day_in(zone_of(&state, &scope).0);
+    let span = Span::Today(point.moment);
     let (sequence, used) = usage(&state, &scope, span, Dimension::Tenant, point).await?;
     let totals = sum(used.values());
     Ok(Reply::read(
@@ -247,10 +180,19 @@ async fn real_time(
     ))
 }
 
-fn sum<'a>(all: impl Iterator<Item = &'a Totals>) -> Totals {
-    all.fold(Totals::default(), |mut sum, totals| {
-        sum.add(totals);
-        sum
+/// By whose zone a scope's today is told: the tenant's, or else that of the user's own.
+fn zone_of(state: &AppState, scope: &Scope) -> Zone {
+    state.views().look(|Reading { books, .. }| {
+        let own = |user: &Name| {
+            let user = books.names.find(user.as_str())?;
+            books.directory.user(user).tenant
+        };
+        let tenant = match (&scope.tenant, &scope.user) {
+            (Some(tenant), _) => books.names.find(tenant.as_str()),
+            (None, Some(user)) => own(user),
+            (None, None) => None,
+        };
+        tenant.map(|tenant| books.tenants.terms(tenant).zone.now()).unwrap_or_default()
     })
 }
 
@@ -259,7 +201,7 @@ fn sum<'a>(all: impl Iterator<Item = &'a Totals>) -> Totals {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 struct AggregateQuery {
-    /// `day` or `month`, by UTC; `day` when left out.
+    /// `day` or `month`, in the zone of whoever pays; `day` when left out.
     #[serde(default)]
     #[param(inline)]
     period: Period,
@@ -273,9 +215,9 @@ struct AggregateQuery {
     /// Who called.
     #[param(value_type = Option<String>)]
     user_id: Option<Name>,
-    /// From then on: a UTC day, or an RFC 3339 moment.
+    /// From then on: a day of the tenant's, or an RFC 3339 moment.
     start_date: Option<String>,
-    /// Up to then, included: a UTC day, or an RFC 3339 moment.
+    /// Up to then, included: a day of the tenant's, or an RFC 3339 moment.
     end_date: Option<String>,
     /// As recorded until then: RFC 3339, or a sequence.
     #[serde(default, deserialize_with = "as_of", rename = "as_of")]
@@ -287,7 +229,7 @@ struct AggregateQuery {
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum Period {
-    /// A UTC day.
+    /// A day.
     #[default]
     Day,
     /// A calendar month.

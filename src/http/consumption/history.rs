@@ -64,7 +64,8 @@ struct HistoryQuery {
 /// Recorded calls, newest first.
 ///
 /// A page that is not the last one says in `x-next-cursor` where to go on. What arrives in the
-/// meantime does not move a page.
+/// meantime does not move a page; with `as_of` set to the first page's `X-Ledger-Sequence` it also
+/// changes nothing in the pages after it.
 #[utoipa::path(get, path = "/api/v1/consumption/history", tag = "consumption",
     params(HistoryQuery), responses((status = 200, body = [TokenConsumption])))]
 async fn history(
@@ -80,33 +81,62 @@ async fn history(
         return Err(fault("limit", reason, ParameterSource::Query));
     }
     let point = point(&state, query.as_of)?;
-    let Some(filter) = filter(&state, &scope, &query) else {
+    let wanted = Wanted {
+        assistant: query.assistant_type,
+        model: query.model,
+        from: query.start_date,
+        to: query.end_date,
+        tokens_min: query.min_tokens,
+        tokens_max: query.max_tokens,
+    };
+    let Some(filter) = filter(&state, &scope, &wanted) else {
         return Ok(Reply::read(point.sequence, Vec::new()));
     };
-    let through =
-        query.cursor.map_or(point.sequence, |cursor| point.sequence.min(Sequence::new(cursor)));
+    let from = query.cursor.map_or(point.sequence, Sequence::new);
     let views = state.views().clone();
-    let page = reading(move || views.calls(&filter, through, limit)).await?;
+    let page = reading(move || views.calls(&filter, point.sequence, from, limit)).await?;
     Ok(Reply::read(point.sequence, page.calls).with_next(page.next))
 }
 
-/// The filter in numbers; `None` when a name in it has never been used, so that nothing matches.
-fn filter(state: &AppState, scope: &Scope, query: &HistoryQuery) -> Option<CallFilter> {
+/// Which of the calls in a scope.
+#[derive(Debug, Default)]
+pub(in crate::http) struct Wanted {
+    /// Of this kind of assistant.
+    pub(in crate::http) assistant: Option<Name>,
+    /// Of this model.
+    pub(in crate::http) model: Option<Name>,
+    /// From this moment on.
+    pub(in crate::http) from: Option<Timestamp>,
+    /// Up to this moment, included.
+    pub(in crate::http) to: Option<Timestamp>,
+    /// With at least this many tokens.
+    pub(in crate::http) tokens_min: Option<u64>,
+    /// With at most this many tokens.
+    pub(in crate::http) tokens_max: Option<u64>,
+}
+
+/// What is wanted in numbers; `None` when a name in it has never been used, so that nothing matches.
+pub(in crate::http) fn filter(
+    state: &AppState,
+    scope: &Scope,
+    wanted: &Wanted,
+) -> Option<CallFilter> {
     let whose = whose(state, scope)?;
+    let Wanted { assistant, model, from, to, tokens_min, tokens_max } = wanted;
     let (assistant, model) = state.views().look(|reading| {
         let names = &reading.books.names;
-        let assistant = query.assistant_type.as_ref().map(|name| names.find(name.as_str()));
-        let model = query.model.as_ref().map(|name| names.find(name.as_str()));
+        let assistant = assistant.as_ref().map(|name| names.find(name.as_str()));
+        let model = model.as_ref().map(|name| names.find(name.as_str()));
         (assistant, model)
     });
     Some(CallFilter {
         whose,
         assistant: transpose(assistant)?,
         model: transpose(model)?,
-        from: query.start_date,
-        to: query.end_date,
-        tokens_min: query.min_tokens,
-        tokens_max: query.max_tokens,
+        from: *from,
+        to: *to,
+        tokens_min: *tokens_min,
+        tokens_max: *tokens_max,
     })
 }
 
@@ -121,7 +151,7 @@ const fn transpose<T: Copy>(asked: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 /// Whose calls a scope means; `None` when nothing is known of them.
-pub(super) fn whose(state: &AppState, scope: &Scope) -> Option<Whose> {
+pub(in crate::http) fn whose(state: &AppState, scope: &Scope) -> Option<Whose> {
     state.views().look(|reading| {
         let names = &reading.books.names;
         let find = |name: &Name| names.find(name.as_str());

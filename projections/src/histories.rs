@@ -4,9 +4,10 @@
 use bincode::{Decode, Encode};
 use schemas::{
     CallContext, Event, NameId, Recorded, Sequence, StrategyId, TenantId, UserId, VoucherOutcome,
+    WebhookId,
 };
 
-use crate::collections::{Paged, PostingList, Sharded};
+use crate::collections::{Paged, PostingList, Shard, Sharded};
 use crate::projection::Projection;
 
 /// What became of a record after it was made.
@@ -16,6 +17,14 @@ pub struct Sequel {
     pub completed_by: Option<Sequence>,
     /// The event that rated an unrated consumption.
     pub rated_by: Option<Sequence>,
+}
+
+/// By the end of its name, which is random.
+impl Shard for WebhookId {
+    fn shard(&self) -> u16 {
+        let [.., high, low] = self.0;
+        u16::from_le_bytes([low, high])
+    }
 }
 
 /// The positions of the events that concern each tenant and user.
@@ -28,6 +37,8 @@ pub struct Histories {
     user_quota: Paged<PostingList>,
     user_moves: Paged<PostingList>,
     executions: Paged<PostingList>,
+    tenant_alerts: Paged<PostingList>,
+    deliveries: Sharded<WebhookId, PostingList, 64>,
     /// By the sequence of the half, or of the consumption. Only where something did follow, or may.
     sequels: Sharded<Sequence, Sequel, 64>,
     timed_out: u64,
@@ -78,6 +89,18 @@ impl Histories {
         self.executions.get(strategy.0)
     }
 
+    /// The alerts that were raised or cleared for a tenant.
+    #[must_use]
+    pub fn tenant_alerts(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_alerts.get(tenant.number())
+    }
+
+    /// The attempts at deliveries to an endpoint; `None` when there were none.
+    #[must_use]
+    pub fn deliveries(&self, webhook: WebhookId) -> Option<&PostingList> {
+        self.deliveries.get(&webhook)
+    }
+
     /// What became of a timed-out half or an unrated consumption.
     #[must_use]
     pub fn sequel(&self, record: Sequence) -> Sequel {
@@ -106,10 +129,13 @@ impl Histories {
             &self.user_quota,
             &self.user_moves,
             &self.executions,
+            &self.tenant_alerts,
         ]
         .into_iter()
         .flat_map(Paged::iter)
-        .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
+        .map(|(_, list)| list)
+        .chain(self.deliveries.iter().map(|(_, list)| list))
+        .map(|list| list.heap_bytes().saturating_add(size_of::<PostingList>()))
         .fold(self.calls.heap_bytes(), usize::saturating_add)
     }
 
@@ -136,7 +162,7 @@ impl Histories {
 
 impl Projection for Histories {
     const NAME: &'static str = "histories";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, recorded: &Recorded) {
         let sequence = recorded.sequence;
@@ -196,6 +222,19 @@ impl Projection for Histories {
             }
             Event::BillPosted(bill) => {
                 self.tenant_money.get_mut(bill.tenant.number()).push(sequence);
+            }
+            Event::AlertRaised(alert) => {
+                self.tenant_alerts.get_mut(alert.subject.tenant.number()).push(sequence);
+            }
+            Event::AlertCleared(alert) => {
+                self.tenant_alerts.get_mut(alert.subject.tenant.number()).push(sequence);
+            }
+            Event::DeliveryAttempted(attempted) => {
+                let webhook = attempted.webhook;
+                self.deliveries.get_or_insert_with(webhook, PostingList::default).push(sequence);
+            }
+            Event::WebhookRemoved(removed) => {
+                self.deliveries.remove(&removed.webhook);
             }
             _ => (),
         }

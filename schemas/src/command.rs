@@ -203,6 +203,7 @@ impl Command {
             }
             // What the giver is called may be sealed anew each time.
             Self::IssueVoucher(voucher) => Fingerprint(first_bytes(&hashed(&voucher.order))),
+            Self::SetWebhook(webhook) => Fingerprint(first_bytes(&hashed(&webhook.asked_for()))),
             other => Fingerprint(first_bytes(&hashed(other))),
         }
     }

@@ -20,6 +20,7 @@ mod sealed;
 mod time;
 mod usage;
 mod voucher;
+mod webhook;
 mod zone;
 mod zoned;
 
@@ -53,5 +54,6 @@ pub use voucher::{
     KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,
     VoucherIdError, VoucherItem, VoucherPayload,
 };
+pub use webhook::{WebhookId, WebhookIdError};
 pub use zone::Zone;
 pub use zoned::ZonedTimestamp;

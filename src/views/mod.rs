@@ -1,12 +1,14 @@
 //! What readers read: the folds as they are now, and, out of the log, histories, audits and the
 //! state as of any moment in the past. Nothing here waits for the writer or holds it up.
 
+mod alerts;
 mod as_of;
 mod audit;
 mod consumption;
 mod event;
 mod executions;
 mod history;
+mod notice;
 mod usage;
 mod voucher;
 
@@ -19,6 +21,7 @@ use replay::LogReader;
 use schemas::Sequence;
 use tokio::sync::watch;
 
+pub use alerts::{AlertEntry, AttemptEntry, Page, PendingDelivery};
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
@@ -28,6 +31,7 @@ pub use event::{
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
+pub use notice::{AlertView, Figures, NoticeData, NoticeView};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 

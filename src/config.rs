@@ -17,6 +17,7 @@ use config::{File, FileFormat};
 use schemas::{Name, Role, Schedule, SigningKeys};
 use thiserror::Error;
 
+pub(crate) use business::smtp_url;
 pub use business::{Accounts, Billing, Smtp, Stripe, Webhooks};
 pub use secret::Secret;
 pub use sections::{
@@ -189,8 +190,8 @@ impl Config {
             gateway,
             billing: _,
             stripe: _,
-            webhooks: _,
-            smtp: _,
+            webhooks,
+            smtp,
             accounts: _,
             log,
         } = self;
@@ -226,6 +227,7 @@ impl Config {
             ("checkpoint.every_events", checkpoint.every_events == 0),
             ("strategies.catch_up_ticks_max", strategies.catch_up_ticks_max == 0),
             ("gateway.timeout_ms", gateway.timeout_ms == 0),
+            ("webhooks.timeout_ms", webhooks.timeout_ms == 0),
         ] {
             if is_zero {
                 return fault(key, "must be at least 1");
@@ -248,6 +250,9 @@ impl Config {
             return fault(&key, "must be at least 32 bytes long");
         }
         if let Some((key, reason)) = gateway.first_fault() {
+            return fault(key, reason);
+        }
+        if let Some((key, reason)) = smtp.first_fault() {
             return fault(key, reason);
         }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {

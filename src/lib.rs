@@ -1,6 +1,7 @@
 //! Who asks: the service around the log. Configuration, the clock, the rules that decide, the one
 //! writer, the intake from RabbitMQ, HTTP, the jobs and the command line.
 
+mod alerting;
 mod broker;
 pub mod cli;
 pub mod clock;
@@ -12,9 +13,11 @@ pub mod gateway;
 pub mod http;
 pub mod intake;
 pub mod jobs;
+mod mail;
 pub mod outbox;
 pub mod personal;
 pub mod reports;
 pub mod service;
 pub mod views;
+pub mod webhooks;
 pub mod writer;

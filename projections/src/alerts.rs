@@ -53,8 +53,7 @@ impl Alerts {
     /// Everything that is raised for a tenant: about itself, then about its users.
     pub fn of_tenant(&self, tenant: TenantId) -> impl Iterator<Item = (AlertSubject, &Raised)> {
         let OfTenant { own, users } = self.tenants.get(tenant.number());
-        let own =
-            own.iter().map(move |(kind, raised)| (subject(tenant, None, *kind), raised));
+        let own = own.iter().map(move |(kind, raised)| (subject(tenant, None, *kind), raised));
         let users = users.iter().flat_map(move |user| {
             self.of_user(*user).filter(move |(subject, _)| subject.tenant == tenant)
         });

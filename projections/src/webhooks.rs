@@ -37,7 +37,8 @@ pub struct Endpoint {
 
 impl Endpoint {
     fn wants(&self, notice: Notice) -> bool {
-        self.enabled && (self.types.is_empty() || self.types.iter().any(|name| name == notice.name()))
+        self.enabled
+            && (self.types.is_empty() || self.types.iter().any(|name| name == notice.name()))
     }
 }
 
@@ -157,9 +158,7 @@ impl Webhooks {
         let WebhookSet { webhook, tenant, url, types, enabled, secrets, description } = set.clone();
         let before = self.endpoints.get(&webhook);
         let created_at = before.map_or(recorded.recorded_at, |before| before.created_at);
-        if let Some(of_tenant) =
-            before.and_then(|before| self.by_tenant.get_mut(&before.tenant))
-        {
+        if let Some(of_tenant) = before.and_then(|before| self.by_tenant.get_mut(&before.tenant)) {
             of_tenant.remove(&webhook);
         }
         self.by_tenant.entry(tenant).or_default().insert(webhook);
@@ -218,7 +217,8 @@ impl Webhooks {
                 self.pending.remove(webhook);
             }
         }
-        if let (DeliveryOutcome::Gone, Some(endpoint)) = (outcome, self.endpoints.get_mut(webhook)) {
+        if let (DeliveryOutcome::Gone, Some(endpoint)) = (outcome, self.endpoints.get_mut(webhook))
+        {
             endpoint.enabled = false;
             endpoint.gone_at = Some(recorded.recorded_at);
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use projections::books::Books;
 use schemas::{
-    AlertCleared, AlertFigures, AlertKind, AlertRaised, AlertSubject, Day, Event,
-    LimitKind, Money, ReviewAlerts, TenantId, Timestamp, UserId,
+    AlertCleared, AlertFigures, AlertKind, AlertRaised, AlertSubject, Day, Event, LimitKind, Money,
+    ReviewAlerts, TenantId, Timestamp, UserId,
 };
 
 /// Below which available amount the people of a tenant are told who have set nothing else: $10. Only
@@ -41,12 +41,7 @@ struct Review<'a> {
 impl Review<'_> {
     /// Raises or clears, unless that is so already. What is true in one period is raised once in it,
     /// and anew in the next.
-    fn settle(
-        &mut self,
-        subject: AlertSubject,
-        period: Option<Day>,
-        due: Option<AlertFigures>,
-    ) {
+    fn settle(&mut self, subject: AlertSubject, period: Option<Day>, due: Option<AlertFigures>) {
         let raised = self.books.alerts.raised(subject);
         match (due, raised) {
             (Some(_), Some(raised)) if raised.period == period => {}
@@ -70,9 +65,8 @@ impl Review<'_> {
             .filter(|threshold| available < *threshold)
             .map(|threshold| AlertFigures::Money(available, threshold));
         let floor = terms.credit_limit.and_then(Money::checked_neg);
-        let passed = floor
-            .filter(|floor| unheld < *floor)
-            .map(|floor| AlertFigures::Money(unheld, floor));
+        let passed =
+            floor.filter(|floor| unheld < *floor).map(|floor| AlertFigures::Money(unheld, floor));
         let about = |kind| AlertSubject { tenant, user: None, kind };
         self.settle(about(AlertKind::LowBalance), None, low);
         self.settle(about(AlertKind::CreditLimitPassed), None, passed);
@@ -90,8 +84,8 @@ impl Review<'_> {
     fn limit_of_user(&mut self, tenant: TenantId, user: UserId) {
         let (_, month) = self.periods(tenant);
         let limit = self.books.tenants.terms(tenant).limits.per_user;
-        let used = self.books.limit_usage.user_month(tenant, user, month);
-        self.limit(tenant, Some(user), LimitKind::PerUser, month, (used, limit));
+        let spent = self.books.limit_usage.user_month(tenant, user, month);
+        self.limit(tenant, Some(user), LimitKind::PerUser, month, (spent, limit));
     }
 
     /// The tenant's present day, and the first day of its present month.
@@ -107,12 +101,12 @@ impl Review<'_> {
         user: Option<UserId>,
         limit: LimitKind,
         period: Day,
-        (used, whole): (u64, u64),
+        (spent, whole): (u64, u64),
     ) {
-        let figures = AlertFigures::Tokens(used, whole);
+        let figures = AlertFigures::Tokens(spent, whole);
         let is_set = whole > 0;
-        let warning = is_set && is_mostly_used(used.into(), whole.into());
-        let reached = is_set && used >= whole;
+        let warning = is_set && is_mostly_used(spent.into(), whole.into());
+        let reached = is_set && spent >= whole;
         for (kind, is_due) in
             [(AlertKind::LimitWarning(limit), warning), (AlertKind::LimitReached(limit), reached)]
         {
@@ -137,11 +131,11 @@ impl Review<'_> {
             self.settle(subject, None, None);
         }
         let Some(tenant) = tenant.filter(|_| account.was_given()) else { return };
-        let (whole, used) = (account.total_at(self.now), account.used_at(self.now));
-        let figures = AlertFigures::Quota(used, whole);
+        let (whole, spent) = (account.total_at(self.now), account.used_at(self.now));
+        let figures = AlertFigures::Quota(spent, whole);
         let exhausted = !account.available_at(self.now).is_positive();
-        let warning = whole.is_positive()
-            && is_mostly_used(used.units().into(), whole.units().into());
+        let warning =
+            whole.is_positive() && is_mostly_used(spent.units().into(), whole.units().into());
         for (kind, is_due) in
             [(AlertKind::QuotaWarning, warning), (AlertKind::QuotaExhausted, exhausted)]
         {
@@ -175,7 +169,7 @@ mod tests {
             (i128::from(u64::MAX), i128::from(u64::MAX), true),
             (i128::from(i64::MIN), i128::from(i64::MAX), false),
         ] {
-            assert_eq!(is_mostly_used(used, whole), expected, "{used} of {whole}");
+            assert_eq!(is_mostly_used(spent, whole), expected, "{used} of {whole}");
         }
     }
 

@@ -49,7 +49,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
-    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views, writer::Writer,
+    clock::Clock, config, gateway, jobs::Jobs, personal::Vault, views::Views,
+    webhooks as webhooks_out, writer::Writer,
 };
 use auth::Authenticator;
 use health::Readiness;
@@ -81,6 +82,8 @@ pub struct Services {
     pub jobs: Jobs,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
     pub gateway: Option<watch::Receiver<gateway::Status>>,
+    /// Sends webhooks.
+    pub webhooks: webhooks_out::Sender,
     /// Ends the service, and with it the answers that would go on for ever.
     pub stop: CancellationToken,
 }
@@ -133,6 +136,10 @@ impl AppState {
 
     fn gateway(&self) -> Option<gateway::Status> {
         self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
+    fn webhook_sender(&self) -> &webhooks_out::Sender {
+        &self.0.services.webhooks
     }
 
     fn signing_keys(&self) -> Option<&SigningKeys> {

@@ -3,9 +3,7 @@
 
 use projections::notices::Notice;
 use replay::ReadError;
-use schemas::{
-    DeliveryAttempted, Event, Recorded, Sequence, TenantId, Timestamp, WebhookId,
-};
+use schemas::{DeliveryAttempted, Event, Recorded, Sequence, TenantId, Timestamp, WebhookId};
 use serde::Serialize;
 use utoipa::ToSchema;
 

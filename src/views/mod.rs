@@ -27,7 +27,8 @@ pub use audit::{AuditDetails, QuotaEntry, WalletEntry};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{
     AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,
-    QuotaEventData, TenantEventData, TopUpEventData, outcome_name, rule_name,
+    QuotaEventData, TenantEventData, TopUpEventData, delivery_outcome_name, outcome_name,
+    rule_name,
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};

@@ -68,9 +68,7 @@ impl From<AlertFigures> for Figures {
             AlertFigures::Tokens(used_tokens, limit_tokens) => {
                 Self::Tokens { used_tokens, limit_tokens }
             }
-            AlertFigures::Quota(used_quota, total_quota) => {
-                Self::Quota { used_quota, total_quota }
-            }
+            AlertFigures::Quota(used_quota, total_quota) => Self::Quota { used_quota, total_quota },
         }
     }
 }
@@ -223,11 +221,9 @@ impl NoticeData {
                 wallet_balance_before: bill.before,
                 wallet_balance_after: bill.after,
             },
-            Event::TenantStatusChanged(changed) => Self::Status {
-                organization_id,
-                status: changed.status,
-                reason: changed.reason,
-            },
+            Event::TenantStatusChanged(changed) => {
+                Self::Status { organization_id, status: changed.status, reason: changed.reason }
+            }
             _ => return None,
         })
     }

@@ -20,6 +20,9 @@ const DEVELOPERS: Statuses = [200, 403, 403, 403, 403];
 const ADMINISTRATORS: Statuses = [200, 200, 403, 403, 403];
 const THE_USER: Statuses = [200, 200, 200, 403, 403];
 
+/// Of an endpoint of webhooks that is not there for those who may have some.
+const NO_ENDPOINT: Statuses = [404, 404, 403, 404, 403];
+
 /// Of developers, whose success has another status.
 const fn developers(status: u16) -> Statuses {
     [status, 403, 403, 403, 403]
@@ -62,6 +65,26 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /health/ready", open()),
         ("GET /api/v1/openapi.json", open()),
         ("GET /metrics", reads("", DEVELOPERS)),
+        ("GET /api/v1/alerts", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/webhooks/endpoints", reads(OF_ACME, ADMINISTRATORS)),
+        (
+            "POST /api/v1/webhooks/endpoints",
+            writes(
+                json!({"organizationId": "acme-secret", "url": "https://example.com/hook"}),
+                [201, 201, 403, 403, 403],
+            ),
+        ),
+        // Nobody has this one.
+        ("GET /api/v1/webhooks/endpoints/{endpoint}", reads("", NO_ENDPOINT)),
+        ("PUT /api/v1/webhooks/endpoints/{endpoint}", writes(json!({}), NO_ENDPOINT)),
+        ("DELETE /api/v1/webhooks/endpoints/{endpoint}", reads("", NO_ENDPOINT)),
+        ("POST /api/v1/webhooks/endpoints/{endpoint}/secret/rotate", reads("", NO_ENDPOINT)),
+        ("POST /api/v1/webhooks/endpoints/{endpoint}/test", reads("", NO_ENDPOINT)),
+        ("GET /api/v1/webhooks/endpoints/{endpoint}/deliveries", reads("", NO_ENDPOINT)),
+        (
+            "POST /api/v1/webhooks/endpoints/{endpoint}/deliveries/{event}/retry",
+            reads("", NO_ENDPOINT),
+        ),
         ("GET /api/v1/consumption/history", reads(OF_ANN, THE_USER)),
         ("GET /api/v1/consumption/by-assistant", reads(OF_ANN, THE_USER)),
         ("GET /api/v1/consumption/by-user", reads(OF_ANN, THE_USER)),
@@ -255,7 +278,9 @@ fn ask(
         .replace("{user}", "ann-secret")
         .replace("{job}", "quota-expiry")
         .replace("{strategy}", strategy)
-        .replace("{voucher}", &"0".repeat(32));
+        .replace("{voucher}", &"0".repeat(32))
+        .replace("{endpoint}", &"0".repeat(32))
+        .replace("{event}", "1");
     let request = service.ask_as_nobody(method.clone(), &format!("{path}{}", expectation.query));
     if expectation.body.is_null() {
         return request;

@@ -4,6 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::eventually;
 use super::service::{API_KEY, Service};
 
 /// What the service answered.
@@ -90,9 +91,22 @@ impl Service {
         Answer::to(request.json(body)).await
     }
 
-    /// The last event.
+    /// The last event, once the alerts that follow from what was recorded are on record as well.
     pub async fn head(&self) -> u64 {
-        self.read("/api/v1/events?limit=1").await.sequence()
+        eventually("the alerts are reviewed", async || {
+            // In this order: an alert that is raised in between moves the head.
+            let reviewed = self.metric("alerts_reviewed_events").await;
+            let head = self.read("/api/v1/events?limit=1").await.sequence();
+            if reviewed == Some(head) { Ok(head) } else { Err(format!("{reviewed:?} of {head}")) }
+        })
+        .await
+    }
+
+    /// What a metric without labels stands at.
+    pub async fn metric(&self, name: &str) -> Option<u64> {
+        let text = self.read("/metrics").await.expect(200).text;
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines.next()?.parse().ok()
     }
 }
 

@@ -5,10 +5,13 @@ pub mod broker;
 pub mod calls;
 pub mod gateway;
 pub mod http;
+pub mod past;
 pub mod people;
 pub mod producer;
+pub mod receiver;
 pub mod recharges;
 pub mod service;
+pub mod smtp;
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};

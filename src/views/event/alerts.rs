@@ -81,8 +81,7 @@ impl AlertEventData {
     /// `None` for events that are not of these.
     pub(super) fn new(names: &Names, event: &Event) -> Option<Self> {
         let tenant = |tenant: TenantId| names.text(tenant).to_string();
-        let user =
-            |subject: AlertSubject| subject.user.map(|user| names.text(user).to_string());
+        let user = |subject: AlertSubject| subject.user.map(|user| names.text(user).to_string());
         Some(match event {
             Event::AlertRaised(raised) => Self::AlertRaised {
                 organization_id: tenant(raised.subject.tenant),
@@ -117,10 +116,9 @@ impl AlertEventData {
                 outcome: delivery_outcome_name(attempted.outcome),
                 retry_at: retry_at(attempted.outcome),
             },
-            Event::DeliveryRequested(requested) => Self::DeliveryRequested {
-                webhook: requested.webhook,
-                event: requested.event,
-            },
+            Event::DeliveryRequested(requested) => {
+                Self::DeliveryRequested { webhook: requested.webhook, event: requested.event }
+            }
             _ => return None,
         })
     }

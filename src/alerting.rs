@@ -142,7 +142,7 @@ impl Alerting {
     fn gather(&self, subjects: &mut Subjects, recorded: &Recorded) {
         let Subjects { tenants, users, payers } = subjects;
         let event = &recorded.event;
-        moved_users(event, |user| drop(users.insert(user)));
+        moved_users(event, |user| users.extend([user]));
         money_postings(event, |posting| {
             for account in [posting.source, posting.destination] {
                 if let MoneyAccount::Wallet(tenant) | MoneyAccount::Accrued(tenant) = account {
@@ -160,11 +160,11 @@ impl Alerting {
             }
             Event::RequestReceived(half) => users.extend(half.context.user),
             Event::ResponseReceived(half) => users.extend(half.context.user),
-            Event::UserRegistered(registered) => drop(users.insert(registered.user)),
-            Event::HoldPlaced(hold) => drop(tenants.insert(hold.tenant)),
-            Event::HoldReleased(hold) => drop(tenants.insert(hold.tenant)),
-            Event::HoldExpired(hold) => drop(tenants.insert(hold.tenant)),
-            Event::TenantUpdated(updated) => drop(tenants.insert(updated.tenant)),
+            Event::UserRegistered(registered) => users.extend([registered.user]),
+            Event::HoldPlaced(hold) => tenants.extend([hold.tenant]),
+            Event::HoldReleased(hold) => tenants.extend([hold.tenant]),
+            Event::HoldExpired(hold) => tenants.extend([hold.tenant]),
+            Event::TenantUpdated(updated) => tenants.extend([updated.tenant]),
             Event::ConsumptionLimitsSet(set) => {
                 tenants.insert(set.tenant);
                 self.views.look(|reading| {

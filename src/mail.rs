@@ -185,12 +185,9 @@ impl Mailer {
         let mut pauses = pauses();
         let mut put_off = 0_u32;
         loop {
-            let error = match self.transport.send(message.clone()).await {
-                Ok(_) => {
-                    self.check.send_replace(Check::Connected);
-                    return count("sent");
-                }
-                Err(error) => error,
+            let Err(error) = self.transport.send(message.clone()).await else {
+                self.check.send_replace(Check::Connected);
+                return count("sent");
             };
             let answered = error.status().is_some();
             self.check.send_replace(if answered { Check::Connected } else { Check::Reconnecting });

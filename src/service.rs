@@ -160,6 +160,7 @@ pub async fn run_beside(
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
 
+    http::keep_metrics()?;
     beside(&book);
 
     let jobs =

@@ -169,7 +169,7 @@ mod tests {
             (i128::from(u64::MAX), i128::from(u64::MAX), true),
             (i128::from(i64::MIN), i128::from(i64::MAX), false),
         ] {
-            assert_eq!(is_mostly_used(spent, whole), expected, "{used} of {whole}");
+            assert_eq!(is_mostly_used(used, whole), expected, "{used} of {whole}");
         }
     }
 
@@ -200,7 +200,9 @@ mod tests {
         let mut review = Review { books, now: Timestamp::EPOCH, events: Vec::new() };
         review.limit(TENANT, None, LimitKind::Daily, period, figures);
         let events = review.events;
-        events.iter().for_each(|event| take_in(books, event.clone()));
+        for event in &events {
+            take_in(books, event.clone());
+        }
         events
     }
 

@@ -41,10 +41,9 @@ pub(super) fn set(
         None if books.webhooks.of(tenant).count() >= ENDPOINTS_MAX => {
             return Err(WebhookRejection::TooManyWebhooks { max: ENDPOINTS_MAX }.into());
         }
-        None => {}
         Some(_) if command.creates => return Err(WebhookRejection::NoSuchWebhook.into()),
         Some(before) if is_the_same(command, before, tenant) => return Ok(Vec::new()),
-        Some(_) => {}
+        None | Some(_) => {}
     }
     Ok(vec![Event::WebhookSet(Box::new(WebhookSet {
         webhook: command.webhook,

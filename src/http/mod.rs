@@ -269,6 +269,14 @@ async fn method_not_allowed() -> Problem {
     )
 }
 
+/// Keeps what is measured from now on. What is measured before is lost.
+///
+/// # Errors
+/// When the metrics of the process cannot be recorded.
+pub fn keep_metrics() -> anyhow::Result<()> {
+    observe::recorder().map(drop)
+}
+
 /// Serves until the services are to stop, then ends the open requests.
 ///
 /// # Errors

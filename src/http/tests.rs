@@ -47,6 +47,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let jobs = Jobs::new(writer.clone(), views.clone(), clock.clone(), config.job_rules().unwrap());
     let stop = CancellationToken::new();
     let gateway = None;
+    let webhooks = webhooks_out::Sender::new(&config.webhooks, vault.clone()).unwrap();
     let services = Services {
         clock,
         authenticator,
@@ -58,6 +59,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
         signing_keys: None,
         jobs,
         gateway,
+        webhooks,
         stop,
     };
     (services, reporters)

@@ -71,7 +71,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_unspecified())
 }
 
-/// Only what is given out to the internet (2000::/3), without what stands for an address of version
+/// Only what is given out to the internet (`2000::/3`), without what stands for an address of version
 /// 4 or is kept for protocols and examples.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();

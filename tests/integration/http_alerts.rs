@@ -37,14 +37,14 @@ async fn history(service: &Service) -> Vec<String> {
 
 #[tokio::test]
 async fn a_low_balance_is_told_once_for_each_crossing() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let mut service = Setup::new()
         .manual_clock(NOON)
         .variable("TALLYBOOK__WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true")
         .start()
         .await;
     let types_told = ["wallet.low_balance", "wallet.balance_restored"];
-    let draft = json!({"organizationId": "acme", "url": receiver.url("/"), "types": types_told});
+    let draft = json!({"organizationId": "acme", "url": inbox.url("/"), "types": types_told});
     service.send("/api/v1/webhooks/endpoints", &draft).await.expect(201);
     // A wallet that nobody ever filled is no wallet.
     service.send("/api/v1/consumption", &call("first", 1000, 500)).await.expect(201);
@@ -76,7 +76,7 @@ async fn a_low_balance_is_told_once_for_each_crossing() {
     let (low, restored) = ("wallet.low_balance raised", "wallet.low_balance cleared");
     assert_eq!(history(&service).await, [low, restored, low]);
 
-    let received = receiver.gets(3).await;
+    let received = inbox.gets(3).await;
     let told: Vec<_> = received.iter().map(|one| one.json()["type"].clone()).collect();
     assert_eq!(told, ["wallet.low_balance", "wallet.balance_restored", "wallet.low_balance"]);
     assert_eq!(received[0].json()["data"], about);

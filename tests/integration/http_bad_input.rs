@@ -85,6 +85,7 @@ fn post(
 fn routes() -> Vec<Route> {
     let mut all = admin_routes();
     all.push(consumption());
+    all.push(webhook());
     all.extend(recharge_routes::recharge_routes());
     all
 }
@@ -125,6 +126,37 @@ fn consumption() -> Route {
             ("/toolCount", vec![json!(-1), json!(4_294_967_296_u64), json!(1.5)]),
             ("/hasToolCalls", vec![json!("yes"), json!(1)]),
             ("/cost", vec![json!(0)]),
+        ],
+    )
+}
+
+fn webhook() -> Route {
+    post(
+        "/api/v1/webhooks/endpoints",
+        json!({"organizationId": "acme", "url": "https://example.com/hook", "description": "d"}),
+        &["url"],
+        vec![
+            ("/organizationId", no_names()),
+            (
+                "/url",
+                vec![
+                    json!(null),
+                    json!(7),
+                    json!(""),
+                    json!("nonsense"),
+                    json!("ftp://example.com/"),
+                    json!("http://127.0.0.1/"),
+                    json!("https://user:pass@example.com/"),
+                    json!(format!("https://example.com/{}", "x".repeat(1000))),
+                ],
+            ),
+            ("/types", vec![json!(7), json!("bill.posted"), json!(null), json!({})]),
+            ("/enabled", vec![json!("yes"), json!(1)]),
+            (
+                "/description",
+                vec![json!(7), json!(null), json!("x".repeat(1001)), json!("a\u{0}b")],
+            ),
+            ("/secret", vec![json!(7), json!(""), json!("whsec_"), json!("secret"), json!([])]),
         ],
     )
 }

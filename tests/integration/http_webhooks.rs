@@ -56,14 +56,14 @@ async fn attempted(service: &Service, endpoint: &Value, count: usize) -> Value {
 
 #[tokio::test]
 async fn what_is_told_arrives_signed_and_to_the_last_decimal() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/hook?x=1")).await;
+    let endpoint = endpoint(&service, &inbox.url("/hook?x=1")).await;
     let secret = endpoint["secret"].as_str().expect("a secret, this once");
     assert!(secret.starts_with("whsec_"), "{secret}");
 
     let event = pay_in(&service, "acme", "12.000000000000000001").await;
-    let [received] = &receiver.gets(1).await[..] else { panic!("one") };
+    let [received] = &inbox.gets(1).await[..] else { panic!("one") };
     assert_eq!(received.path, "/hook");
     assert_eq!(received.header("content-type"), "application/json");
     assert_eq!(received.header("webhook-id"), format!("evt_{event}"));
@@ -89,10 +89,10 @@ async fn what_is_told_arrives_signed_and_to_the_last_decimal() {
 
 #[tokio::test]
 async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
-    receiver.behave(Behaviour::status(500));
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
+    inbox.behave(Behaviour::status(500));
     let event = pay_in(&service, "acme", "1").await;
     let least = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
     for (count, seconds) in (1..).zip(least) {
@@ -111,7 +111,7 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
         // Just before, nothing happens.
         let before = schemas::Timestamp::from_micros(at(&pending["dueAt"]) - 1);
         service.advance_clock_to(&before.to_string()).await;
-        assert_eq!(receiver.received().len(), count);
+        assert_eq!(inbox.received().len(), count);
         service.advance_clock_to(pending["dueAt"].as_str().expect("a time")).await;
     }
     let seen = attempted(&service, &endpoint, 10).await;
@@ -121,10 +121,10 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
     );
     service.advance_clock_to("2026-03-01T00:00:00Z").await;
 
-    receiver.behave(Behaviour::status(200));
+    inbox.behave(Behaviour::status(200));
     let retry = format!("{}/deliveries/{event}/retry", path_of(&endpoint));
     service.send_as("again", &retry, &Value::Null).await.expect(202);
-    let received = receiver.gets(11).await;
+    let received = inbox.gets(11).await;
     let seen = attempted(&service, &endpoint, 11).await;
     assert_eq!(seen["attempts"][0]["outcome"], "delivered");
     assert_eq!(received.len(), 11);
@@ -144,10 +144,10 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
 
 #[tokio::test]
 async fn who_is_gone_is_left_alone_until_somebody_says_otherwise() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
-    receiver.behave(Behaviour::status(410));
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
+    inbox.behave(Behaviour::status(410));
     let event = pay_in(&service, "acme", "1").await;
     let seen = attempted(&service, &endpoint, 1).await;
     assert_eq!((&seen["pending"], &seen["attempts"][0]["outcome"]), (&json!([]), &json!("gone")));
@@ -159,30 +159,30 @@ async fn who_is_gone_is_left_alone_until_somebody_says_otherwise() {
     let refused = service.send(&retry, &Value::Null).await.expect(409);
     assert_eq!(refused.json()["code"], "webhook_disabled");
 
-    receiver.behave(Behaviour::status(204));
+    inbox.behave(Behaviour::status(204));
     let changes = json!({"enabled": true});
     let changed = Answer::to(service.ask(Method::PUT, &path).json(&changes)).await.expect(200);
     let changed = changed.json();
     assert_eq!((&changed["enabled"], &changed["goneAt"]), (&json!(true), &Value::Null));
     let third = pay_in(&service, "acme", "3").await;
-    let received = receiver.gets(2).await;
+    let received = inbox.gets(2).await;
     let ids: Vec<_> = received.iter().map(|one| one.header("webhook-id").to_owned()).collect();
     assert_eq!(ids, [format!("evt_{event}"), format!("evt_{third}")]);
 }
 
 #[tokio::test]
 async fn a_kill_in_the_middle_sends_again_under_the_same_id_and_is_recorded_once() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let mut service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
     let delay = Duration::from_secs(30);
-    receiver.behave(Behaviour { delay, ..Behaviour::status(204) });
+    inbox.behave(Behaviour { delay, ..Behaviour::status(204) });
     let event = pay_in(&service, "acme", "1").await;
-    receiver.gets(1).await;
+    inbox.gets(1).await;
     service.kill();
-    receiver.behave(Behaviour::status(204));
+    inbox.behave(Behaviour::status(204));
     service.start_again().await;
-    let received = receiver.gets(2).await;
+    let received = inbox.gets(2).await;
     let ids: Vec<_> = received.iter().map(|one| one.header("webhook-id")).collect();
     let id = format!("evt_{event}");
     assert_eq!(ids, [&id, &id]);
@@ -193,16 +193,16 @@ async fn a_kill_in_the_middle_sends_again_under_the_same_id_and_is_recorded_once
     service.start_again().await;
     assert_eq!(attempted(&service, &endpoint, 1).await, seen);
     pay_in(&service, "acme", "2").await;
-    assert_eq!(receiver.gets(3).await.len(), 3, "what is recorded is not sent again");
+    assert_eq!(inbox.gets(3).await.len(), 3, "what is recorded is not sent again");
 }
 
 #[tokio::test]
 async fn nothing_goes_to_addresses_that_are_not_public() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = Setup::new().manual_clock(NOON).start().await;
     let head = service.head().await;
     for url in [
-        receiver.url("/"),
+        inbox.url("/"),
         "http://10.0.0.1/".to_owned(),
         "http://169.254.169.254/latest/meta-data".to_owned(),
         "http://[::1]/".to_owned(),
@@ -219,7 +219,7 @@ async fn nothing_goes_to_addresses_that_are_not_public() {
     }
     assert_eq!(service.head().await, head);
     // A name says nothing until it is looked up.
-    let url = format!("http://localhost:{}/", receiver.port());
+    let url = format!("http://localhost:{}/", inbox.port());
     let endpoint = endpoint(&service, &url).await;
     pay_in(&service, "acme", "1").await;
     let seen = attempted(&service, &endpoint, 1).await;
@@ -230,20 +230,20 @@ async fn nothing_goes_to_addresses_that_are_not_public() {
     let test = format!("{}/test", path_of(&endpoint));
     let report = service.send(&test, &Value::Null).await.expect(200).json();
     assert_eq!((&report["delivered"], &report["status"]), (&json!(false), &Value::Null));
-    assert_eq!(receiver.received().len(), 0);
+    assert_eq!(inbox.received().len(), 0);
 }
 
 #[tokio::test]
 async fn a_redirect_leads_nowhere() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/first")).await;
-    let location = Some(receiver.url("/second"));
-    receiver.behave(Behaviour { location, ..Behaviour::status(307) });
+    let endpoint = endpoint(&service, &inbox.url("/first")).await;
+    let location = Some(inbox.url("/second"));
+    inbox.behave(Behaviour { location, ..Behaviour::status(307) });
     pay_in(&service, "acme", "1").await;
     let seen = attempted(&service, &endpoint, 1).await;
     assert_eq!(seen["attempts"][0]["status"], 307);
-    let paths: Vec<_> = receiver.received().into_iter().map(|one| one.path).collect();
+    let paths: Vec<_> = inbox.received().into_iter().map(|one| one.path).collect();
     assert_eq!(paths, ["/first"]);
 }
 
@@ -253,7 +253,7 @@ async fn a_slow_endpoint_holds_nobody_up() {
     let service = setup().start().await;
     endpoint(&service, &slow.url("/")).await;
     endpoint(&service, &quick.url("/")).await;
-    slow.behave(Behaviour { delay: Duration::from_secs(60), ..Behaviour::status(204) });
+    slow.behave(Behaviour { delay: Duration::from_mins(1), ..Behaviour::status(204) });
     for count in 1..=20 {
         pay_in(&service, "acme", "1").await;
         quick.gets(count).await;
@@ -263,9 +263,9 @@ async fn a_slow_endpoint_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_replaced_secret_signs_for_a_day_beside_the_new_one() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
     let first = endpoint["secret"].as_str().expect("a secret");
     let rotate = format!("{}/secret/rotate", path_of(&endpoint));
     let second = service.send_as("rotate", &rotate, &json!({})).await.expect(200).json();
@@ -284,7 +284,7 @@ async fn a_replaced_secret_signs_for_a_day_beside_the_new_one() {
     for (count, (moment, signed)) in (1..).zip(wanted) {
         service.advance_clock_to(moment).await;
         pay_in(&service, "acme", "1").await;
-        let received = receiver.gets(count).await;
+        let received = inbox.gets(count).await;
         let received = received.last().expect("one");
         let by = [first, &second, SECRET].map(|secret| received.is_signed_by(secret));
         assert_eq!(by, signed, "{moment}");
@@ -295,10 +295,10 @@ async fn a_replaced_secret_signs_for_a_day_beside_the_new_one() {
 
 #[tokio::test]
 async fn a_secret_is_shown_once_and_is_in_no_file() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let mut service = setup().start().await;
     let draft = json!({
-        "organizationId": "acme", "url": receiver.url("/"), "secret": SECRET,
+        "organizationId": "acme", "url": inbox.url("/"), "secret": SECRET,
         "types": ["wallet.topped_up"],
     });
     let made = service.send_as("make", ENDPOINTS, &draft).await.expect(201);
@@ -311,7 +311,7 @@ async fn a_secret_is_shown_once_and_is_in_no_file() {
         service.send_as("make", ENDPOINTS, &other).await.expect(422);
     }
     pay_in(&service, "acme", "1").await;
-    assert!(receiver.gets(1).await[0].is_signed_by(SECRET));
+    assert!(inbox.gets(1).await[0].is_signed_by(SECRET));
     let path = path_of(&endpoint);
     let deliveries = format!("{path}/deliveries");
     for path in [&*path, ENDPOINTS, &*deliveries, "/api/v1/events?limit=1000"] {
@@ -342,7 +342,7 @@ async fn a_secret_is_shown_once_and_is_in_no_file() {
     // It is still known after a restart; and of one that is removed nothing is left to read.
     service.start_again().await;
     pay_in(&service, "acme", "1").await;
-    assert!(receiver.gets(2).await[1].is_signed_by(SECRET));
+    assert!(inbox.gets(2).await[1].is_signed_by(SECRET));
     let keys = || std::fs::read(service.data_dir().join("personal.keys")).expect("keys");
     assert!(keys().iter().any(|byte| *byte != 0));
     Answer::to(service.ask(Method::DELETE, &path)).await.expect(200);
@@ -350,22 +350,22 @@ async fn a_secret_is_shown_once_and_is_in_no_file() {
     service.read(&path).await.expect(404);
     Answer::to(service.ask(Method::DELETE, &path)).await.expect(404);
     pay_in(&service, "acme", "1").await;
-    assert_eq!(receiver.received().len(), 2);
+    assert_eq!(inbox.received().len(), 2);
 }
 
 #[tokio::test]
 async fn a_test_is_sent_once_and_leaves_nothing() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
     let head = service.head().await;
     let test = format!("{}/test", path_of(&endpoint));
     let report = service.send(&test, &Value::Null).await.expect(200).json();
     assert_eq!(report, json!({"delivered": true, "status": 204, "error": null}));
-    let [received] = &receiver.received()[..] else { panic!("one") };
+    let [received] = &inbox.received()[..] else { panic!("one") };
     assert_eq!(received.json()["type"], "webhook.test");
     assert!(received.is_signed_by(endpoint["secret"].as_str().expect("a secret")));
-    receiver.behave(Behaviour::status(500));
+    inbox.behave(Behaviour::status(500));
     let report = service.send(&test, &Value::Null).await.expect(200).json();
     assert_eq!((&report["delivered"], &report["status"]), (&json!(false), &json!(500)));
     assert_eq!(service.head().await, head);
@@ -373,9 +373,9 @@ async fn a_test_is_sent_once_and_leaves_nothing() {
 
 #[tokio::test]
 async fn attempts_are_read_page_by_page() {
-    let receiver = Receiver::start().await;
+    let inbox = Receiver::start().await;
     let service = setup().start().await;
-    let endpoint = endpoint(&service, &receiver.url("/")).await;
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
     for count in 1..=5 {
         pay_in(&service, "acme", "1").await;
         attempted(&service, &endpoint, count).await;
@@ -395,4 +395,46 @@ async fn attempts_are_read_page_by_page() {
     }
     assert_eq!(seen.len(), 5);
     assert!(seen.is_sorted_by(|newer, older| newer > older), "{seen:?}");
+}
+
+#[tokio::test]
+async fn what_an_endpoint_may_be_told_of_is_a_closed_list() {
+    let service = setup().start().await;
+    let draft = |types: Value| json!({"url": "https://example.com/", "types": types});
+    let all = [
+        "wallet.low_balance",
+        "wallet.balance_restored",
+        "wallet.credit_limit_passed",
+        "wallet.topped_up",
+        "wallet.credited",
+        "top_up.succeeded",
+        "top_up.failed",
+        "bill.posted",
+        "limit.warning",
+        "limit.reached",
+        "quota.warning",
+        "quota.exhausted",
+        "tenant.suspended",
+        "tenant.deactivated",
+        "tenant.reactivated",
+    ];
+    let made = service.send(ENDPOINTS, &draft(json!(all))).await.expect(201).json();
+    assert_eq!(made["types"], json!(all));
+    let head = service.head().await;
+    for (types, field) in [
+        (json!(["bill.posted", "nothing"]), "types[1]"),
+        (json!(["bill.posted", "bill.posted"]), "types[1]"),
+        (json!([""]), "types[0]"),
+        (json!([7]), "types[0]"),
+    ] {
+        let problem = service.send(ENDPOINTS, &draft(types.clone())).await.expect(400).json();
+        assert_eq!(problem["invalid_parameters"][0]["field"], field, "{types}: {problem}");
+        let request = service.ask(Method::PUT, &path_of(&made)).json(&json!({"types": types}));
+        let problem = Answer::to(request).await.expect(400).json();
+        assert_eq!(problem["invalid_parameters"][0]["field"], field, "{types}: {problem}");
+    }
+    assert_eq!(service.head().await, head);
+    let same = service.ask(Method::PUT, &path_of(&made)).json(&json!({"types": all}));
+    Answer::to(same).await.expect(200);
+    assert_eq!(service.head().await, head, "what changes nothing is not recorded");
 }

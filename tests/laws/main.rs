@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod book;
 #[cfg(test)]
 mod commands;

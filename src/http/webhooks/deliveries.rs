@@ -99,7 +99,8 @@ async fn retry(
     let views = state.views().clone();
     let recorded = reading(move || views.log().read(event)).await?;
     let told = recorded.and_then(|recorded| Notice::of(&recorded.event));
-    if !told.is_some_and(|(tenant, _)| endpoint.tenant.is_none_or(|own| own == tenant)) {
+    let is_foreign = |tenant| endpoint.tenant.is_some_and(|own| own != tenant);
+    if told.is_none_or(|(tenant, _)| is_foreign(tenant)) {
         return Err(Rejection::from(WebhookRejection::NoSuchDelivery).into());
     }
     let command = Command::RequestDelivery(RequestDelivery { webhook: id, event });

@@ -58,11 +58,28 @@ pub enum AlertEventData {
 /// How much of how much, as events write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-#[expect(missing_docs, reason = "as the event says")]
 pub enum EventFigures {
-    Money { available: schemas::Money, threshold: schemas::Money },
-    Tokens { used_tokens: u64, limit_tokens: u64 },
-    Quota { used_quota: schemas::Credits, total_quota: schemas::Credits },
+    /// What is there, and the threshold.
+    Money {
+        /// USD.
+        available: schemas::Money,
+        /// USD.
+        threshold: schemas::Money,
+    },
+    /// Tokens used, and the limit.
+    Tokens {
+        /// How many are used.
+        used_tokens: u64,
+        /// How many may be.
+        limit_tokens: u64,
+    },
+    /// Quota used, and the whole.
+    Quota {
+        /// How much is used.
+        used_quota: schemas::Credits,
+        /// How much there was.
+        total_quota: schemas::Credits,
+    },
 }
 
 impl From<Figures> for EventFigures {

@@ -329,7 +329,9 @@ async fn every_route_answers_every_role_as_the_table_says() {
 async fn who_names_nobody_sees_what_is_their_own() {
     let service = service().await;
     for (method, path) in described(&service).await {
-        if method != Method::GET || path == "/api/v1/events/stream" || path.contains('{') {
+        // What describes the routes speaks of secrets, and is the same for everyone.
+        let is_left_out = ["/api/v1/events/stream", "/api/v1/openapi.json"].contains(&&*path);
+        if method != Method::GET || is_left_out || path.contains('{') {
             continue;
         }
         let [_, chief, ann, other_chief, mallory] = callers();

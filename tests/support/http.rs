@@ -95,19 +95,24 @@ impl Service {
 
     /// The last event, once the alerts that follow from what was recorded are on record as well.
     pub async fn head(&self) -> u64 {
-        let head = self.read("/api/v1/events?limit=1").await.sequence();
+        let head = self.head_now().await;
         if head == self.settled.load(Ordering::Relaxed) {
             return head;
         }
         let head = eventually("the alerts are reviewed", async || {
             // In this order: an alert that is raised in between moves the head.
             let reviewed = self.metric("alerts_reviewed_events").await;
-            let head = self.read("/api/v1/events?limit=1").await.sequence();
+            let head = self.head_now().await;
             if reviewed == Some(head) { Ok(head) } else { Err(format!("{reviewed:?} of {head}")) }
         })
         .await;
         self.settled.store(head, Ordering::Relaxed);
         head
+    }
+
+    /// The last event right now, whatever follows from it.
+    pub async fn head_now(&self) -> u64 {
+        self.read("/api/v1/events?limit=1").await.sequence()
     }
 
     /// What a metric without labels stands at.

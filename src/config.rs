@@ -17,6 +17,7 @@ use config::{File, FileFormat};
 use schemas::{Name, Role, Schedule, SigningKeys};
 use thiserror::Error;
 
+pub(crate) use business::smtp_url;
 pub use business::{Accounts, Billing, Smtp, Stripe, Webhooks, is_email};
 pub use secret::Secret;
 pub use sections::{
@@ -203,8 +204,8 @@ impl Config {
             gateway,
             billing,
             stripe,
-            webhooks: _,
-            smtp: _,
+            webhooks,
+            smtp,
             accounts,
             log,
         } = self;
@@ -240,6 +241,7 @@ impl Config {
             ("checkpoint.every_events", checkpoint.every_events == 0),
             ("strategies.catch_up_ticks_max", strategies.catch_up_ticks_max == 0),
             ("gateway.timeout_ms", gateway.timeout_ms == 0),
+            ("webhooks.timeout_ms", webhooks.timeout_ms == 0),
         ] {
             if is_zero {
                 return fault(key, "must be at least 1");
@@ -268,6 +270,9 @@ impl Config {
             accounts.first_fault(),
         ];
         if let Some((key, reason)) = faults.into_iter().flatten().next() {
+            return fault(key, reason);
+        }
+        if let Some((key, reason)) = smtp.first_fault() {
             return fault(key, reason);
         }
         if tracing_subscriber::EnvFilter::try_new(&log.filter).is_err() {

@@ -64,6 +64,21 @@ impl Cursor {
         .await
     }
 
+    /// The same; where there is none, it begins at `start`, and that is on disk when this returns.
+    pub(crate) async fn open_at(
+        directory: &Path,
+        file: &str,
+        start: Sequence,
+    ) -> Result<Self, CursorError> {
+        let path = directory.join(file);
+        let is_new = blocking(move || !path.exists()).await;
+        let mut cursor = Self::open(directory, file).await?;
+        if is_new {
+            cursor.advance(start).await?;
+        }
+        Ok(cursor)
+    }
+
     pub(crate) const fn position(&self) -> Sequence {
         self.position
     }

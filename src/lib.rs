@@ -1,6 +1,7 @@
 //! Who asks: the service around the log. Configuration, the clock, the rules that decide, the one
 //! writer, the intake from RabbitMQ, HTTP, the jobs and the command line.
 
+mod alerting;
 mod broker;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod gateway;
 pub mod http;
 pub mod intake;
 pub mod jobs;
+mod mail;
 pub mod outbox;
 pub mod passwords;
 pub mod payments;
@@ -21,4 +23,5 @@ pub mod reports;
 pub mod service;
 pub mod stripe;
 pub mod views;
+pub mod webhooks;
 pub mod writer;

@@ -1,7 +1,11 @@
 //! The whole service over one data directory: opens the book, starts everything that works on it,
 //! and ends it in order.
 
-use std::{path::Path, thread::JoinHandle, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+    time::Duration,
+};
 
 use anyhow::Context;
 use replay::{Restored, restore};
@@ -10,6 +14,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    alerting::Alerting,
     clock::Clock,
     config::Config,
     first_developer,
@@ -21,10 +26,12 @@ use crate::{
     },
     intake::{self, IntakeConfig, IntakeStatus},
     jobs::{AutoTopUps, Jobs},
+    mail::{self, Mailer},
     outbox::{self, OutboxConfig},
     payments::Payments,
     personal::Vault,
     views::Views,
+    webhooks::{self, Deliverer},
     writer::{Started, Writer, WriterOptions},
 };
 
@@ -77,8 +84,14 @@ impl Book {
         // After the log, which nobody else has open now.
         let vault = Vault::open(directory).context("cannot open the keys of personal data")?;
         let books = &projections.books;
-        if let Some(last) = books.profiles.last_key().max(books.tenants.last_key()) {
+        let last_keys =
+            [books.profiles.last_key(), books.tenants.last_key(), books.webhooks.last_key()];
+        if let Some(last) = last_keys.into_iter().flatten().max() {
             vault.retire(last).context("cannot keep the keys of personal data apart")?;
+        }
+        // Of endpoints that were removed just before the last end.
+        for key in books.webhooks.removed_keys().filter(|key| vault.holds(*key)) {
+            vault.erase(key).context("cannot erase the key of a removed webhook")?;
         }
         let from = checkpoint.unwrap_or_default();
         tracing::info!(head = %log.head().sequence, checkpoint = %from, "the book is open");
@@ -137,6 +150,7 @@ pub async fn run_beside(
     beside: impl FnOnce(&Book),
 ) -> anyhow::Result<()> {
     let authenticator = Authenticator::new(&config.auth)?;
+    let mail_transport = mail::transport(&config.smtp)?;
     let signing_keys = config.rules()?.signing_keys;
     let (readiness, reporters) = Readiness::starting();
     let book = {
@@ -148,6 +162,7 @@ pub async fn run_beside(
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
 
+    http::keep_metrics()?;
     first_developer::make(&book, &config.accounts).await?;
     beside(&book);
 
@@ -174,6 +189,20 @@ pub async fn run_beside(
         work.spawn(keeping);
         status
     });
+    let sender = webhooks::Sender::new(&config.webhooks, book.vault.clone())?;
+    let alerting = Alerting::new(book.writer.clone(), book.views.clone(), clock.clone());
+    work.spawn(alerting.run(stop.clone()));
+    let (writer, views) = (book.writer.clone(), book.views.clone());
+    let deliverer = Deliverer::new(sender.clone(), writer, views, clock.clone());
+    work.spawn(deliverer.run(stop.clone()));
+    match mail_transport {
+        Some((transport, from)) => {
+            let (views, vault) = (book.views.clone(), book.vault.clone());
+            let mailer = Mailer { transport, from, views, vault, check: reporters.mail };
+            work.spawn(write_letters(mailer, config.data_dir.clone(), stop.clone()));
+        }
+        None => drop(reporters.mail.send_replace(Check::Off)),
+    }
     let mut healthy = book.healthy.clone();
     let failed = {
         let (stop, writer) = (stop.clone(), reporters.writer);
@@ -204,6 +233,7 @@ pub async fn run_beside(
         payments,
         auto_top_ups,
         gateway: gateway_status,
+        webhooks: sender,
         stop: stop.clone(),
     };
     let served = http::serve(listener, services).await;
@@ -267,6 +297,15 @@ fn publish(
             check.send_replace(Check::Failed);
             tracing::error!(error = &error as &dyn std::error::Error, "the outbox has stopped");
         }
+    }
+}
+
+/// Writes to people what events tell.
+async fn write_letters(mailer: Mailer, data_dir: PathBuf, stop: CancellationToken) {
+    let check = mailer.check.clone();
+    if let Err(error) = mailer.run(&data_dir, stop).await {
+        check.send_replace(Check::Failed);
+        tracing::error!(error = format!("{error:#}"), "mail has stopped");
     }
 }
 

@@ -4,9 +4,10 @@
 use bincode::{Decode, Encode};
 use schemas::{
     CallContext, Event, NameId, Recorded, Sequence, StrategyId, TenantId, UserId, VoucherOutcome,
+    WebhookId,
 };
 
-use crate::collections::{Paged, PostingList, Sharded};
+use crate::collections::{Paged, PostingList, Shard, Sharded};
 use crate::projection::Projection;
 
 /// What became of a record after it was made.
@@ -27,6 +28,14 @@ pub enum HoldEnd {
     Expired,
 }
 
+/// By the end of its name, which is random.
+impl Shard for WebhookId {
+    fn shard(&self) -> u16 {
+        let [.., high, low] = self.0;
+        u16::from_le_bytes([low, high])
+    }
+}
+
 /// The positions of the events that concern each tenant and user.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Histories {
@@ -40,6 +49,8 @@ pub struct Histories {
     tenant_holds: Paged<PostingList>,
     /// By the sequence of the hold. What is neither open nor here was settled.
     hold_ends: Sharded<Sequence, HoldEnd, 64>,
+    tenant_alerts: Paged<PostingList>,
+    deliveries: Sharded<WebhookId, PostingList, 64>,
     /// By the sequence of the half, or of the consumption. Only where something did follow, or may.
     sequels: Sharded<Sequence, Sequel, 64>,
     timed_out: u64,
@@ -102,6 +113,18 @@ impl Histories {
         self.hold_ends.get(&hold).copied()
     }
 
+    /// The alerts that were raised or cleared for a tenant.
+    #[must_use]
+    pub fn tenant_alerts(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_alerts.get(tenant.number())
+    }
+
+    /// The attempts at deliveries to an endpoint; `None` when there were none.
+    #[must_use]
+    pub fn deliveries(&self, webhook: WebhookId) -> Option<&PostingList> {
+        self.deliveries.get(&webhook)
+    }
+
     /// What became of a timed-out half or an unrated consumption.
     #[must_use]
     pub fn sequel(&self, record: Sequence) -> Sequel {
@@ -131,10 +154,13 @@ impl Histories {
             &self.user_moves,
             &self.executions,
             &self.tenant_holds,
+            &self.tenant_alerts,
         ]
         .into_iter()
         .flat_map(Paged::iter)
-        .map(|(_, list)| list.heap_bytes().saturating_add(size_of::<PostingList>()))
+        .map(|(_, list)| list)
+        .chain(self.deliveries.iter().map(|(_, list)| list))
+        .map(|list| list.heap_bytes().saturating_add(size_of::<PostingList>()))
         .fold(self.calls.heap_bytes(), usize::saturating_add)
     }
 
@@ -234,6 +260,19 @@ impl Projection for Histories {
             Event::HoldExpired(expired) => {
                 self.hold(sequence, expired.tenant);
                 self.hold_ends.insert(expired.hold, HoldEnd::Expired);
+            }
+            Event::AlertRaised(alert) => {
+                self.tenant_alerts.get_mut(alert.subject.tenant.number()).push(sequence);
+            }
+            Event::AlertCleared(alert) => {
+                self.tenant_alerts.get_mut(alert.subject.tenant.number()).push(sequence);
+            }
+            Event::DeliveryAttempted(attempted) => {
+                let webhook = attempted.webhook;
+                self.deliveries.get_or_insert_with(webhook, PostingList::default).push(sequence);
+            }
+            Event::WebhookRemoved(removed) => {
+                self.deliveries.remove(&removed.webhook);
             }
             _ => (),
         }

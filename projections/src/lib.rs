@@ -14,6 +14,7 @@ pub mod holds;
 pub mod ledger;
 pub mod limit_usage;
 pub mod names;
+pub mod notices;
 pub mod prices;
 pub mod profiles;
 mod projection;

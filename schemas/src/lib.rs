@@ -21,6 +21,7 @@ mod time;
 mod top_up;
 mod usage;
 mod voucher;
+mod webhook;
 mod zone;
 mod zoned;
 
@@ -55,5 +56,6 @@ pub use voucher::{
     KeyError, OpenedVoucher, SigningKeys, VOUCHER_BYTES_MAX, VoucherError, VoucherId,
     VoucherIdError, VoucherItem, VoucherPayload,
 };
+pub use webhook::{WebhookId, WebhookIdError};
 pub use zone::Zone;
 pub use zoned::ZonedTimestamp;

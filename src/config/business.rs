@@ -1,6 +1,10 @@
 //! What can be configured about money and people: payments, e-mail, webhooks and accounts.
 
+use std::borrow::Cow;
+
 use axum::http::HeaderName;
+use lettre::message::Mailbox;
+use reqwest::Url;
 use schemas::Name;
 use serde::Deserialize;
 
@@ -124,6 +128,44 @@ pub struct Smtp {
 impl Default for Smtp {
     fn default() -> Self {
         Self { url: None, from: "Tallybook <tallybook@localhost>".to_owned() }
+    }
+}
+
+impl Smtp {
+    /// The first key that is wrong, and what it must be.
+    pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
+        const SCHEMES: [&str; 3] = ["smtp", "smtps", "smtp+starttls"];
+        let Self { url, from } = self;
+        if let Some(url) = url {
+            let url = Url::parse(url.expose()).ok();
+            let is_good = url
+                .as_ref()
+                .is_some_and(|url| SCHEMES.contains(&url.scheme()) && url.host_str().is_some());
+            if !is_good {
+                return Some((
+                    "smtp.url",
+                    "must be an `smtp://`, `smtps://` or `smtp+starttls://` address",
+                ));
+            }
+            if url.is_some_and(|url| url.query().is_some() || url.fragment().is_some()) {
+                return Some((
+                    "smtp.url",
+                    "must end after the host, the port and a name for `EHLO`",
+                ));
+            }
+        }
+        if from.parse::<Mailbox>().is_err() {
+            return Some(("smtp.from", "must be an e-mail address, like `Name <name@host>`"));
+        }
+        None
+    }
+}
+
+/// The address of a mail server as the mail library reads it.
+pub(crate) fn smtp_url(url: &str) -> Cow<'_, str> {
+    match url.strip_prefix("smtp+starttls://") {
+        Some(rest) => format!("smtp://{rest}?tls=required").into(),
+        None => url.into(),
     }
 }
 

@@ -29,6 +29,7 @@ use schemas::{
     SigningKeys, Timestamp, Tz,
 };
 
+pub use alerts::review as review_alerts;
 pub use due::Due;
 pub use rejection::{
     AccountRejection, BillRejection, Blame, HoldRejection, LimitKind, Rejection, TenantRejection,

@@ -51,6 +51,7 @@ pub struct Readiness {
     intake: watch::Receiver<Check>,
     outbox: watch::Receiver<Check>,
     gateway: watch::Receiver<Check>,
+    mail: watch::Receiver<Check>,
 }
 
 /// Where each part reports how it is doing. One that is dropped keeps its last report.
@@ -66,6 +67,8 @@ pub struct Reporters {
     pub outbox: watch::Sender<Check>,
     /// What keeps the gateway in step.
     pub gateway: watch::Sender<Check>,
+    /// Mail.
+    pub mail: watch::Sender<Check>,
 }
 
 impl Readiness {
@@ -77,26 +80,29 @@ impl Readiness {
         let (intake_reporter, intake) = watch::channel(Check::Starting);
         let (outbox_reporter, outbox) = watch::channel(Check::Starting);
         let (gateway_reporter, gateway) = watch::channel(Check::Starting);
+        let (mail_reporter, mail) = watch::channel(Check::Starting);
         (
-            Self { log, writer, intake, outbox, gateway },
+            Self { log, writer, intake, outbox, gateway, mail },
             Reporters {
                 log: log_reporter,
                 writer: writer_reporter,
                 intake: intake_reporter,
                 outbox: outbox_reporter,
                 gateway: gateway_reporter,
+                mail: mail_reporter,
             },
         )
     }
 
     fn checks(&self) -> BTreeMap<&'static str, Check> {
-        let Self { log, writer, intake, outbox, gateway } = self;
+        let Self { log, writer, intake, outbox, gateway, mail } = self;
         BTreeMap::from([
             ("log", *log.borrow()),
             ("writer", *writer.borrow()),
             ("intake", *intake.borrow()),
             ("outbox", *outbox.borrow()),
             ("gateway", *gateway.borrow()),
+            ("mail", *mail.borrow()),
         ])
     }
 }

@@ -57,6 +57,7 @@ use crate::{
     payments::Payments,
     personal::Vault,
     views::Views,
+    webhooks as webhooks_out,
     writer::Writer,
 };
 use auth::Authenticator;
@@ -95,6 +96,8 @@ pub struct Services {
     pub auto_top_ups: AutoTopUps,
     /// How the gateway's counters stand to the ledger, when there is a gateway.
     pub gateway: Option<watch::Receiver<gateway::Status>>,
+    /// Sends webhooks.
+    pub webhooks: webhooks_out::Sender,
     /// Ends the service, and with it the answers that would go on for ever.
     pub stop: CancellationToken,
 }
@@ -169,6 +172,10 @@ impl AppState {
 
     fn gateway(&self) -> Option<gateway::Status> {
         self.0.services.gateway.as_ref().map(|status| status.borrow().clone())
+    }
+
+    fn webhook_sender(&self) -> &webhooks_out::Sender {
+        &self.0.services.webhooks
     }
 
     fn signing_keys(&self) -> Option<&SigningKeys> {
@@ -307,6 +314,14 @@ async fn method_not_allowed() -> Problem {
         "method_not_allowed",
         "this path does not take this method; `Allow` says which it takes",
     )
+}
+
+/// Keeps what is measured from now on. What is measured before is lost.
+///
+/// # Errors
+/// When the metrics of the process cannot be recorded.
+pub fn keep_metrics() -> anyhow::Result<()> {
+    observe::recorder().map(drop)
 }
 
 /// Serves until the services are to stop, then ends the open requests.

@@ -49,6 +49,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
     let auto_top_ups = AutoTopUps::new(payments.clone(), &config.billing);
     let stop = CancellationToken::new();
     let gateway = None;
+    let webhooks = webhooks_out::Sender::new(&config.webhooks, vault.clone()).unwrap();
     let services = Services {
         clock,
         authenticator,
@@ -63,6 +64,7 @@ fn services(clock: Clock) -> (Services, Reporters) {
         payments,
         auto_top_ups,
         gateway,
+        webhooks,
         stop,
     };
     (services, reporters)

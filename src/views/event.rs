@@ -18,7 +18,8 @@ use schemas::{
 use serde::Serialize;
 
 pub use accounts::AccountEventData;
-pub use alerts::AlertEventData;
+pub(super) use alerts::retry_at;
+pub use alerts::{AlertEventData, delivery_outcome_name};
 pub use bills::BillEventData;
 pub use holds::HoldEventData;
 pub use quota::{QuotaEventData, outcome_name};

@@ -1,6 +1,7 @@
 //! What readers read: the folds as they are now, and, out of the log, histories, audits and the
 //! state as of any moment in the past. Nothing here waits for the writer or holds it up.
 
+mod alerts;
 mod analytics;
 mod as_of;
 mod audit;
@@ -10,6 +11,7 @@ mod event;
 mod executions;
 mod history;
 mod holds;
+mod notice;
 mod projects;
 mod report;
 mod revenue;
@@ -26,6 +28,7 @@ use replay::LogReader;
 use schemas::Sequence;
 use tokio::sync::watch;
 
+pub use alerts::{AlertEntry, AttemptEntry, Page, PendingDelivery};
 pub use analytics::{Overview, TenantTotals, UserActivity};
 pub use as_of::{AsOf, AsOfError, Point};
 pub use audit::{AuditDetails, QuotaEntry, WalletEntry, WalletPage};
@@ -33,11 +36,13 @@ pub use bills::{Bill, BillPage};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{
     AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,
-    QuotaEventData, TenantEventData, TopUpEventData, outcome_name, percent, rule_name,
+    QuotaEventData, TenantEventData, TopUpEventData, delivery_outcome_name, outcome_name, percent,
+    rule_name,
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
 pub use holds::{HoldStatus, HoldView};
+pub use notice::{AlertView, Figures, NoticeData, NoticeView};
 pub use projects::{ProjectMonth, ProjectMonths};
 pub use report::{
     Comparison, MonthlyReport, Percent, ReportBreakdown, ReportPeriod, ReportShare, ReportTotals,

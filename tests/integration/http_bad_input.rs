@@ -86,6 +86,7 @@ fn post(
 fn routes() -> Vec<Route> {
     let mut all = admin_routes();
     all.push(consumption());
+    all.push(webhook());
     all.extend(recharge_routes::recharge_routes());
     all.extend(tenant_routes::tenant_routes());
     all
@@ -127,6 +128,37 @@ fn consumption() -> Route {
             ("/toolCount", vec![json!(-1), json!(4_294_967_296_u64), json!(1.5)]),
             ("/hasToolCalls", vec![json!("yes"), json!(1)]),
             ("/cost", vec![json!(0)]),
+        ],
+    )
+}
+
+fn webhook() -> Route {
+    post(
+        "/api/v1/webhooks/endpoints",
+        json!({"organizationId": "acme", "url": "https://example.com/hook", "description": "d"}),
+        &["url"],
+        vec![
+            ("/organizationId", no_names()),
+            (
+                "/url",
+                vec![
+                    json!(null),
+                    json!(7),
+                    json!(""),
+                    json!("nonsense"),
+                    json!("ftp://example.com/"),
+                    json!("http://127.0.0.1/"),
+                    json!("https://user:pass@example.com/"),
+                    json!(format!("https://example.com/{}", "x".repeat(1000))),
+                ],
+            ),
+            ("/types", vec![json!(7), json!("bill.posted"), json!(null), json!({})]),
+            ("/enabled", vec![json!("yes"), json!(1)]),
+            (
+                "/description",
+                vec![json!(7), json!(null), json!("x".repeat(1001)), json!("a\u{0}b")],
+            ),
+            ("/secret", vec![json!(7), json!(""), json!("whsec_"), json!("secret"), json!([])]),
         ],
     )
 }
@@ -491,7 +523,7 @@ async fn every_route_that_reads_refuses_parameters_that_it_does_not_know() {
         if operation["security"] == json!([{}]) {
             continue;
         }
-        let path = path.replace("{tenant}", "acme");
+        let path = path.replace("{tenant}", "acme").replace("{endpoint}", &"0".repeat(32));
         let request = service.ask(Method::GET, &format!("{path}?colour=red"));
         refused_by_name(&service, request, "colour", &path).await;
         for parameter in operation["parameters"].as_array().unwrap_or(&Vec::new()) {

@@ -135,7 +135,7 @@ async fn a_write_off_that_is_killed_is_finished_by_the_next_and_takes_nothing_tw
     let before = service.head().await;
     let path = format!("{JOBS}/quota-expiry");
     let running = tokio::spawn(Answer::try_to(service.ask(Method::POST, &path)));
-    while service.head().await == before {}
+    while service.head_now().await == before {}
     service.kill();
     drop(running.await);
     service.start_again().await;

@@ -103,7 +103,7 @@ async fn a_scan_that_is_killed_is_finished_by_the_next_and_gives_nothing_twice()
         let before = service.head().await;
         let clock = service.ask(Method::POST, "/api/v1/admin/clock").json(&json!({"now": time}));
         let advance = tokio::spawn(Answer::try_to(clock));
-        while service.head().await == before {}
+        while service.head_now().await == before {}
         service.kill();
         drop(advance.await);
         service.start_again().await;

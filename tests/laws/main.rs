@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod billing;
 #[cfg(test)]
 mod book;

@@ -1,9 +1,12 @@
 //! Requests with every detail in the caller's hands, and answers to the byte.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
+use super::eventually;
 use super::service::{API_KEY, Service};
 
 /// What the service answered.
@@ -90,9 +93,33 @@ impl Service {
         Answer::to(request.json(body)).await
     }
 
-    /// The last event.
+    /// The last event, once the alerts that follow from what was recorded are on record as well.
     pub async fn head(&self) -> u64 {
+        let head = self.head_now().await;
+        if head == self.settled.load(Ordering::Relaxed) {
+            return head;
+        }
+        let head = eventually("the alerts are reviewed", async || {
+            // In this order: an alert that is raised in between moves the head.
+            let reviewed = self.metric("alerts_reviewed_events").await;
+            let head = self.head_now().await;
+            if reviewed == Some(head) { Ok(head) } else { Err(format!("{reviewed:?} of {head}")) }
+        })
+        .await;
+        self.settled.store(head, Ordering::Relaxed);
+        head
+    }
+
+    /// The last event right now, whatever follows from it.
+    pub async fn head_now(&self) -> u64 {
         self.read("/api/v1/events?limit=1").await.sequence()
+    }
+
+    /// What a metric without labels stands at.
+    pub async fn metric(&self, name: &str) -> Option<u64> {
+        let text = self.read("/metrics").await.expect(200).text;
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        lines.next()?.parse().ok()
     }
 }
 

@@ -6,10 +6,13 @@ pub mod broker;
 pub mod calls;
 pub mod gateway;
 pub mod http;
+pub mod past;
 pub mod people;
 pub mod producer;
+pub mod receiver;
 pub mod recharges;
 pub mod service;
+pub mod smtp;
 pub mod stripe;
 pub mod stripe_webhooks;
 

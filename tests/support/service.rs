@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicU64;
 
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -75,7 +76,8 @@ impl Setup {
         let data = TempDir::new().expect("a directory");
         let [port] = free_ports();
         let process = self.spawn(data.path(), port);
-        Service { setup: self, data, port, process, client: Client::new() }
+        let settled = AtomicU64::new(u64::MAX);
+        Service { setup: self, data, port, process, client: Client::new(), settled }
     }
 
     fn spawn(&self, directory: &Path, port: u16) -> Child {
@@ -114,6 +116,8 @@ pub struct Service {
     port: u16,
     process: Child,
     client: Client,
+    /// Up to this event, the alerts that follow are known to be on record.
+    pub(super) settled: AtomicU64,
 }
 
 impl Drop for Service {

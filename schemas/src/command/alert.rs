@@ -2,15 +2,17 @@
 
 use bincode::Encode;
 
-use crate::{Name, Sealed, Sequence, TenantId, UserId, WebhookId};
+use crate::{Name, Sequence, TenantId, UserId, WebhookId, WebhookSecret};
 
 /// See [`Command::ReviewAlerts`](crate::Command::ReviewAlerts).
-#[derive(Debug, Clone, PartialEq, Eq, Encode)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode)]
 pub struct ReviewAlerts {
     /// The tenants whose money and limits are looked at.
     pub tenants: Vec<TenantId>,
-    /// The users whose quota and limits are looked at.
+    /// The users whose quota is looked at.
     pub users: Vec<UserId>,
+    /// The users whose own limit is looked at, where this tenant pays.
+    pub payers: Vec<(TenantId, UserId)>,
 }
 
 /// See [`Command::SetWebhook`](crate::Command::SetWebhook).
@@ -28,10 +30,31 @@ pub struct SetWebhook {
     pub types: Vec<String>,
     /// Whether anything is sent.
     pub enabled: bool,
-    /// What they are signed with, sealed.
-    pub secrets: Vec<Sealed>,
+    /// What they are signed with. Sealed anew each time, so that nothing is recognised by it.
+    pub secrets: Vec<WebhookSecret>,
     /// In words.
     pub description: String,
+    /// Tells the secret that the sender asks for from others, without showing it; all zeros when none
+    /// is asked for.
+    pub secret_mark: [u8; 16],
+}
+
+impl SetWebhook {
+    /// What the sender asks for. What an endpoint is called and sealed with when it is made is not of
+    /// the sender's choosing.
+    pub(super) fn asked_for(&self) -> impl Encode + use<> {
+        let webhook = if self.creates { WebhookId([0; 16]) } else { self.webhook };
+        (
+            webhook,
+            self.creates,
+            self.tenant.clone(),
+            self.url.clone(),
+            self.types.clone(),
+            self.enabled,
+            self.description.clone(),
+            self.secret_mark,
+        )
+    }
 }
 
 /// See [`Command::RequestDelivery`](crate::Command::RequestDelivery).

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::{Credits, Day, Money, Sealed, Sequence, TenantId, Timestamp, UserId};
+use crate::{Credits, Day, Money, Sealed, Sequence, TenantId, Timestamp, UserId, WebhookId};
 
 /// Which of a tenant's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -72,9 +72,14 @@ pub struct AlertCleared {
     pub subject: AlertSubject,
 }
 
-/// Names an endpoint of webhooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub struct WebhookId(pub [u8; 16]);
+/// What deliveries are signed with.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct WebhookSecret {
+    /// The secret.
+    pub sealed: Sealed,
+    /// Until when it signs, once another has taken its place.
+    pub signs_until: Option<Timestamp>,
+}
 
 /// See [`Event::WebhookSet`](crate::Event::WebhookSet).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -89,8 +94,8 @@ pub struct WebhookSet {
     pub types: Vec<String>,
     /// Whether anything is sent.
     pub enabled: bool,
-    /// What they are signed with, sealed; the first signs, the others only for a change of secrets.
-    pub secrets: Vec<Sealed>,
+    /// What they are signed with: the present secret, then those that it has replaced.
+    pub secrets: Vec<WebhookSecret>,
     /// In words.
     pub description: String,
 }

@@ -7,6 +7,7 @@ use schemas::Role;
 /// Every route that is not for developers alone. A tenant's administrator sees and changes what is
 /// the tenant's, a user what is their own.
 const SHARED: &[(&str, &str, Role)] = &[
+    ("GET", "/api/v1/alerts", Role::TenantAdmin),
     ("GET", "/api/v1/analytics/consumption-trends", Role::TenantUser),
     ("GET", "/api/v1/analytics/overview", Role::TenantUser),
     ("GET", "/api/v1/analytics/revenue-trends", Role::TenantAdmin),
@@ -69,6 +70,15 @@ const SHARED: &[(&str, &str, Role)] = &[
     ("GET", "/api/v1/quota/vouchers/{voucher}", Role::TenantUser),
     ("POST", "/api/v1/quota/vouchers/{voucher}/cancel", Role::TenantUser),
     ("GET", "/api/v1/reports/monthly", Role::TenantUser),
+    ("GET", "/api/v1/webhooks/endpoints", Role::TenantAdmin),
+    ("POST", "/api/v1/webhooks/endpoints", Role::TenantAdmin),
+    ("DELETE", "/api/v1/webhooks/endpoints/{endpoint}", Role::TenantAdmin),
+    ("GET", "/api/v1/webhooks/endpoints/{endpoint}", Role::TenantAdmin),
+    ("PUT", "/api/v1/webhooks/endpoints/{endpoint}", Role::TenantAdmin),
+    ("GET", "/api/v1/webhooks/endpoints/{endpoint}/deliveries", Role::TenantAdmin),
+    ("POST", "/api/v1/webhooks/endpoints/{endpoint}/deliveries/{event}/retry", Role::TenantAdmin),
+    ("POST", "/api/v1/webhooks/endpoints/{endpoint}/secret/rotate", Role::TenantAdmin),
+    ("POST", "/api/v1/webhooks/endpoints/{endpoint}/test", Role::TenantAdmin),
 ];
 
 /// The least role that may call a route, which is given as it is matched.

@@ -53,7 +53,7 @@ impl Hold {
 /// Every hold that has not ended.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Holds {
-    holds: Sharded<Sequence, Hold, 64>,
+    open: Sharded<Sequence, Hold, 64>,
     calls: Sharded<Key, Sequence, 64>,
     kept: Sharded<Whose, KeptFor, 64>,
     /// The fingerprint of the command whose events are being applied.
@@ -88,14 +88,14 @@ impl Holds {
     /// A hold whose end is not on record.
     #[must_use]
     pub fn find(&self, hold: Sequence) -> Option<&Hold> {
-        self.holds.get(&hold)
+        self.open.get(&hold)
     }
 
     /// The hold of a call whose end is not on record.
     #[must_use]
     pub fn of_call(&self, key: Key) -> Option<(Sequence, &Hold)> {
         let hold = *self.calls.get(&key)?;
-        Some((hold, self.holds.get(&hold)?))
+        Some((hold, self.open.get(&hold)?))
     }
 
     /// A tenant's holds after `after` whose end is not on record, the oldest first.
@@ -106,18 +106,18 @@ impl Holds {
     ) -> impl Iterator<Item = (Sequence, &Hold)> {
         let kept = self.kept.get(&Whose::Tenant(tenant));
         let open = kept.into_iter().flat_map(move |kept| kept.holds_after(after));
-        open.filter_map(|hold| Some((hold, self.holds.get(&hold)?)))
+        open.filter_map(|hold| Some((hold, self.open.get(&hold)?)))
     }
 
     /// All holds whose end is not on record, in no order.
     pub fn all(&self) -> impl Iterator<Item = (Sequence, &Hold)> {
-        self.holds.iter().map(|(sequence, hold)| (*sequence, hold))
+        self.open.iter().map(|(sequence, hold)| (*sequence, hold))
     }
 
     /// How many holds there are whose end is not on record.
     #[must_use]
     pub const fn count(&self) -> usize {
-        self.holds.len()
+        self.open.len()
     }
 
     fn at(&self, whose: Whose, now: Timestamp) -> Kept {
@@ -132,11 +132,11 @@ impl Holds {
             kept.add(recorded.sequence, hold.placed.expires_at, part);
         }
         self.calls.insert(hold.key(), recorded.sequence);
-        self.holds.insert(recorded.sequence, hold);
+        self.open.insert(recorded.sequence, hold);
     }
 
     fn end(&mut self, sequence: Sequence) {
-        let Some(hold) = self.holds.remove(&sequence) else { return };
+        let Some(hold) = self.open.remove(&sequence) else { return };
         for (whose, part) in hold.parts() {
             let Some(kept) = self.kept.get_mut(&whose) else { continue };
             kept.remove(sequence, hold.placed.expires_at, part);
@@ -152,7 +152,7 @@ impl Holds {
 
     /// A hold that had run out before is settled no more: that it has expired is put on record.
     fn settle(&mut self, recorded: &Recorded, call: &CallContext) {
-        if self.holds.is_empty() {
+        if self.open.is_empty() {
             return;
         }
         let key = Key::of_call(call.tenant, &call.request_id);

@@ -122,14 +122,14 @@ impl LimitUsage {
         self.members.get(&Member(tenant, user)).map_or(0, |months| months.get(first).tokens)
     }
 
-    fn count(&mut self, tenant: TenantId, user: Option<UserId>, moment: Timestamp, used: Used) {
+    fn count(&mut self, tenant: TenantId, user: Option<UserId>, moment: Timestamp, call: Used) {
         let of_tenant = self.tenants.get_mut(tenant.number());
         let (day, month) = of_tenant.periods(moment);
-        of_tenant.days.add(day, used);
-        of_tenant.months.add(month, used);
+        of_tenant.days.add(day, call);
+        of_tenant.months.add(month, call);
         if let Some(user) = user {
             let member = Member(tenant, user);
-            self.members.get_or_insert_with(member, Latest::default).add(month, used);
+            self.members.get_or_insert_with(member, Latest::default).add(month, call);
         }
     }
 }
@@ -142,12 +142,12 @@ impl Projection for LimitUsage {
         match &recorded.event {
             Event::ConsumptionRecorded(call) => {
                 let cost = call.charge.map(|charge| charge.cost).unwrap_or_default();
-                let used = Used { tokens: call.usage.total, cost };
-                self.count(call.context.tenant, call.context.user, call.timestamp, used);
+                let part = Used { tokens: call.usage.total, cost };
+                self.count(call.context.tenant, call.context.user, call.timestamp, part);
             }
             Event::ConsumptionRated(rated) => {
-                let used = Used { tokens: 0, cost: rated.charge.cost };
-                self.count(rated.context.tenant, rated.context.user, rated.timestamp, used);
+                let part = Used { tokens: 0, cost: rated.charge.cost };
+                self.count(rated.context.tenant, rated.context.user, rated.timestamp, part);
             }
             Event::TenantUpdated(updated) => match updated.terms.zone {
                 Change::Keep => {}

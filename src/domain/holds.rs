@@ -242,8 +242,8 @@ fn check_limits(
     match user {
         Some(user) if limits.per_user > 0 => {
             let held = holds.held_user_tokens(tenant, user, now);
-            let used = usage.user_month(tenant, user, month);
-            check(LimitKind::PerUser, limits.per_user, used, held)
+            let so_far = usage.user_month(tenant, user, month);
+            check(LimitKind::PerUser, limits.per_user, so_far, held)
         }
         _ => Ok(()),
     }

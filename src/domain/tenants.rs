@@ -99,15 +99,15 @@ fn changed(terms: &Terms, changes: TermChanges) -> TermChanges {
         display_name: changes.display_name,
         contact_email: news(changes.contact_email, terms.contact_email.as_ref()),
         billing_email: news(changes.billing_email, terms.billing_email.as_ref()),
-        zone: of_default(changes.zone, terms.zone.now()),
+        zone: of_default(changes.zone, &terms.zone.now()),
         markup_basis_points: of_default(
             changes.markup_basis_points,
-            terms.markup_basis_points.now(),
+            &terms.markup_basis_points.now(),
         ),
         credit_limit: news(changes.credit_limit, terms.credit_limit.as_ref()),
         suspends_past_credit_limit: of_default(
             changes.suspends_past_credit_limit,
-            terms.suspends_past_credit_limit,
+            &terms.suspends_past_credit_limit,
         ),
         low_balance: news(changes.low_balance, terms.low_balance.as_ref()),
     }
@@ -123,11 +123,11 @@ fn news<T: PartialEq>(change: Change<T>, present: Option<&T>) -> Change<T> {
 }
 
 /// Of what is its default where nothing is set.
-fn of_default<T: PartialEq + Default>(change: Change<T>, present: T) -> Change<T> {
+fn of_default<T: PartialEq + Default>(change: Change<T>, present: &T) -> Change<T> {
     let is_so = match &change {
         Change::Keep => true,
-        Change::Clear => present == T::default(),
-        Change::Set(value) => present == *value,
+        Change::Clear => *present == T::default(),
+        Change::Set(value) => present == value,
     };
     if is_so { Change::Keep } else { change }
 }

@@ -19,6 +19,8 @@ mod disk;
 #[cfg(test)]
 mod draws;
 #[cfg(test)]
+mod holds;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod pairing;

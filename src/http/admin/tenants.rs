@@ -31,7 +31,7 @@ use crate::{
     },
 };
 use description::Description;
-use organization::Organization;
+use organization::{Organization, Sealed};
 
 pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -50,9 +50,10 @@ async fn list(
 ) -> Result<Reply<Vec<Organization>>, Problem> {
     let (sequence, tenants) = state.views().look_now(|reading| {
         let names = reading.books.names.all();
-        names.map(|(tenant, _)| Organization::new(state.vault(), reading, tenant)).collect()
+        names.map(|(tenant, _)| Sealed::new(reading, tenant)).collect::<Vec<_>>()
     });
-    Ok(Reply::read(sequence, tenants))
+    let tenants = tenants.into_iter().map(|tenant| tenant.unseal(state.vault()));
+    Ok(Reply::read(sequence, tenants.collect()))
 }
 
 /// One tenant.
@@ -71,9 +72,10 @@ async fn get(
 fn find(state: &AppState, name: &Name) -> Result<(Sequence, Organization), Problem> {
     let (sequence, tenant) = state.views().look_now(|reading| {
         let tenant = reading.books.names.find(name.as_str())?;
-        Some(Organization::new(state.vault(), reading, tenant))
+        Some(Sealed::new(reading, tenant))
     });
-    Ok((sequence, tenant.ok_or_else(no_such_tenant)?))
+    let tenant = tenant.ok_or_else(no_such_tenant)?;
+    Ok((sequence, tenant.unseal(state.vault())))
 }
 
 fn no_such_tenant() -> Problem {

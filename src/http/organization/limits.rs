@@ -29,48 +29,50 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 
 /// How many tokens a tenant may use. What is left out stays as it is; 0 and `null`: no limit.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields)]
 #[schema(as = ConsumptionLimitChanges)]
 pub(in crate::http) struct Limits {
     /// In a month of the tenant's.
-    #[serde(default, deserialize_with = "value")]
+    #[serde(default, deserialize_with = "value", rename = "monthlyLimit")]
     #[schema(value_type = Option<u64>)]
-    monthly_limit: Change<u64>,
+    monthly: Change<u64>,
     /// In a day of the tenant's.
-    #[serde(default, deserialize_with = "value")]
+    #[serde(default, deserialize_with = "value", rename = "dailyLimit")]
     #[schema(value_type = Option<u64>)]
-    daily_limit: Change<u64>,
+    daily: Change<u64>,
     /// Each of its users, in a month of the tenant's.
-    #[serde(default, deserialize_with = "value")]
+    #[serde(default, deserialize_with = "value", rename = "perUserLimit")]
     #[schema(value_type = Option<u64>)]
-    per_user_limit: Change<u64>,
+    per_user: Change<u64>,
 }
 
 impl Limits {
     /// As a command has them.
     pub(in crate::http) const fn changes(&self) -> LimitChanges {
-        let Self { monthly_limit, daily_limit, per_user_limit } = *self;
-        LimitChanges { monthly: monthly_limit, daily: daily_limit, per_user: per_user_limit }
+        let Self { monthly, daily, per_user } = *self;
+        LimitChanges { monthly, daily, per_user }
     }
 }
 
 /// How many tokens a tenant may use; 0: no limit.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
 #[schema(as = ConsumptionLimits)]
 pub(in crate::http) struct LimitsView {
     /// In a month of the tenant's.
-    monthly_limit: u64,
+    #[serde(rename = "monthlyLimit")]
+    monthly: u64,
     /// In a day of the tenant's.
-    daily_limit: u64,
+    #[serde(rename = "dailyLimit")]
+    daily: u64,
     /// Each of its users, in a month of the tenant's.
-    per_user_limit: u64,
+    #[serde(rename = "perUserLimit")]
+    per_user: u64,
 }
 
 impl From<ConsumptionLimits> for LimitsView {
     fn from(limits: ConsumptionLimits) -> Self {
         let ConsumptionLimits { monthly, daily, per_user } = limits;
-        Self { monthly_limit: monthly, daily_limit: daily, per_user_limit: per_user }
+        Self { monthly, daily, per_user }
     }
 }
 
@@ -147,11 +149,11 @@ async fn get(
         let month = day.first_of_month();
         let user = query.user_id.map(|user_id| {
             let user: Option<UserId> = books.names.find(user_id.as_str());
-            let used = |user| books.limit_usage.user_month(tenant, user, month);
+            let counted = |user| books.limit_usage.user_month(tenant, user, month);
             let held = |user| books.holds.held_user_tokens(tenant, user, now);
             UserNow {
                 user_id: user_id.as_str().to_owned(),
-                monthly_used: user.map_or(0, used),
+                monthly_used: user.map_or(0, counted),
                 held: user.map_or(0, held),
             }
         });

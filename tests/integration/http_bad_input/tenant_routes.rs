@@ -53,7 +53,7 @@ pub(super) fn tenant_routes() -> Vec<Route> {
     new["orgId"] = json!("new");
     let limits = "/api/v1/organization/acme/consumption-limits";
     let hold = json!({
-        "organizationId": "acme", "userId": "ann", "model": "gpt-4", "requestId": "held",
+        "organizationId": "acme", "userId": "gus", "model": "gpt-4", "requestId": "held",
         "promptTokens": 1, "maxTokens": 1,
     });
     vec![

@@ -8,7 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{no_such_tenant, organization::Organization};
+use super::{
+    no_such_tenant,
+    organization::{Organization, Sealed},
+};
 use crate::http::{
     AppState,
     ledger::{AtLeast, Reply},
@@ -89,31 +92,25 @@ impl From<&BillSummary> for Bill {
 async fn details(
     State(state): State<AppState>,
     _: AtLeast,
-    Path(tenant): Path<Name>,
+    Path(name): Path<Name>,
 ) -> Result<Reply<Details>, Problem> {
     let now = state.clock().now();
-    let (sequence, details) = state.views().look_now(|reading| {
+    let (sequence, found) = state.views().look_now(|reading| {
         let books = &reading.books;
-        let tenant: TenantId = books.names.find(tenant.as_str())?;
+        let tenant: TenantId = books.names.find(name.as_str())?;
         let zone = books.tenants.terms(tenant).zone.now().0;
         let month = now.day_in(zone).first_of_month();
         let used = books.limit_usage.used_in_month(tenant, month);
-        Some(Details {
-            stats: Stats {
-                user_count: books.directory.tenant(tenant).users.len(),
-                total_tokens: used.tokens,
-                total_cost: used.cost,
-            },
-            billing_history: books
-                .bills
-                .of(tenant)
-                .iter()
-                .rev()
-                .take(BILLS_MAX)
-                .map(Bill::from)
-                .collect(),
-            tenant: Organization::new(state.vault(), reading, tenant),
-        })
+        let stats = Stats {
+            user_count: books.directory.tenant(tenant).users.len(),
+            total_tokens: used.tokens,
+            total_cost: used.cost,
+        };
+        let bills = books.bills.of(tenant).iter().rev().take(BILLS_MAX);
+        let bills: Vec<Bill> = bills.map(Bill::from).collect();
+        Some((Sealed::new(reading, tenant), stats, bills))
     });
-    Ok(Reply::read(sequence, details.ok_or_else(no_such_tenant)?))
+    let (tenant, stats, billing_history) = found.ok_or_else(no_such_tenant)?;
+    let tenant = tenant.unseal(state.vault());
+    Ok(Reply::read(sequence, Details { tenant, stats, billing_history }))
 }

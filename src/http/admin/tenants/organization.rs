@@ -1,7 +1,7 @@
 //! A tenant as readers see it.
 
 use projections::{books::Reading, directory::Tenant, tenants::Terms};
-use schemas::{Credits, Money, Sealed, StatusReason, TenantId, TenantStatus, Timestamp, Zone};
+use schemas::{Credits, Money, StatusReason, TenantId, TenantStatus, Timestamp, Zone};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -83,20 +83,26 @@ struct AutoTopUpView {
     payment_method_id: Option<String>,
 }
 
-impl Organization {
-    /// A tenant as it is now. What was erased from the vault is not there.
-    pub(super) fn new(vault: &Vault, reading: &Reading, tenant: TenantId) -> Self {
+/// A tenant as it was read, before its addresses are.
+pub(super) struct Sealed {
+    organization: Organization,
+    contact_email: Option<schemas::Sealed>,
+    billing_email: Option<schemas::Sealed>,
+}
+
+impl Sealed {
+    /// A tenant as it is now.
+    pub(super) fn new(reading: &Reading, tenant: TenantId) -> Self {
         let books = &reading.books;
         let id = books.names.text(tenant).to_string();
         let Tenant { display_name, first_seen, users } = books.directory.tenant(tenant);
         let terms: &Terms = books.tenants.terms(tenant);
-        let unseal = |sealed: &Option<Sealed>| vault.unseal(EMAIL, sealed.as_ref()?);
-        Self {
+        let organization = Organization {
             id: id.clone(),
             name: display_name.clone().unwrap_or_else(|| id.clone()),
             org_id: id,
-            contact_email: unseal(&terms.contact_email),
-            billing_email: unseal(&terms.billing_email),
+            contact_email: None,
+            billing_email: None,
             wallet_balance: books.wallets.wallet(tenant).balance,
             credit_limit: terms.credit_limit,
             auto_top_up: AutoTopUpView {
@@ -117,6 +123,21 @@ impl Organization {
             draw_rule: views::rule_name(books.draw_rules.rule(tenant).rule),
             created_at: *first_seen,
             updated_at: terms.updated_at.unwrap_or(*first_seen),
+        };
+        Self {
+            organization,
+            contact_email: terms.contact_email.clone(),
+            billing_email: terms.billing_email.clone(),
+        }
+    }
+
+    /// The same with its addresses. What was erased from the vault is not there.
+    pub(super) fn unseal(self, vault: &Vault) -> Organization {
+        let unseal = |sealed: Option<schemas::Sealed>| vault.unseal(EMAIL, &sealed?);
+        Organization {
+            contact_email: unseal(self.contact_email),
+            billing_email: unseal(self.billing_email),
+            ..self.organization
         }
     }
 }

@@ -24,6 +24,7 @@ pub struct Histories {
     calls: PostingList,
     tenant_calls: Paged<PostingList>,
     tenant_money: Paged<PostingList>,
+    tenant_terms: Paged<PostingList>,
     user_calls: Paged<PostingList>,
     user_quota: Paged<PostingList>,
     user_moves: Paged<PostingList>,
@@ -51,6 +52,12 @@ impl Histories {
     #[must_use]
     pub fn tenant_money(&self, tenant: TenantId) -> &PostingList {
         self.tenant_money.get(tenant.number())
+    }
+
+    /// What changed a tenant's terms.
+    #[must_use]
+    pub fn tenant_terms(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_terms.get(tenant.number())
     }
 
     /// A user's calls, as [`Self::tenant_calls`].
@@ -102,6 +109,7 @@ impl Histories {
         [
             &self.tenant_calls,
             &self.tenant_money,
+            &self.tenant_terms,
             &self.user_calls,
             &self.user_quota,
             &self.user_moves,
@@ -129,6 +137,10 @@ impl Histories {
         self.user_moves.get_mut(user.number()).push(sequence);
     }
 
+    fn terms(&mut self, sequence: Sequence, tenant: TenantId) {
+        self.tenant_terms.get_mut(tenant.number()).push(sequence);
+    }
+
     fn call_of(&mut self, sequence: Sequence, context: &CallContext) {
         self.call(sequence, context.tenant, context.user);
     }
@@ -136,7 +148,7 @@ impl Histories {
 
 impl Projection for Histories {
     const NAME: &'static str = "histories";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn apply(&mut self, recorded: &Recorded) {
         let sequence = recorded.sequence;
@@ -197,6 +209,10 @@ impl Projection for Histories {
             Event::BillPosted(bill) => {
                 self.tenant_money.get_mut(bill.tenant.number()).push(sequence);
             }
+            Event::TenantUpdated(updated) => self.terms(sequence, updated.tenant),
+            Event::TenantStatusChanged(changed) => self.terms(sequence, changed.tenant),
+            Event::ConsumptionLimitsSet(set) => self.terms(sequence, set.tenant),
+            Event::AutoTopUpSet(set) => self.terms(sequence, set.tenant),
             _ => (),
         }
     }

@@ -39,6 +39,9 @@ async fn book() -> Service {
     unknown["model"] = "no-such-model".into();
     service.post("/api/v1/consumption", &unknown).await;
     service.advance_clock_to("2025-03-02T12:00:00Z").await;
+    for job in ["daily-billing", "daily-aggregation", "monthly-aggregation"] {
+        service.run_job(job).await;
+    }
     service.grant("ada", 500).await;
     let mut late = Call::new("call-late", "other").response();
     late["timestamp"] = "2025-03-02T11:00:00Z".into();
@@ -325,7 +328,11 @@ async fn at_narrows_to_a_projection_a_tenant_and_a_user() {
     };
     let wallets = at(&["--projection", "wallets", "--tenant", "acme", "--json"]).json();
     assert_eq!(wallets["wallets"].as_array().map(Vec::len), Some(1));
-    assert_eq!(wallets["wallets"][0]["balance"], json!(25.5));
+    assert_eq!(wallets["wallets"][0]["balance"], json!(25.446));
+    let bills = at(&["--projection", "bills", "--json"]).json();
+    assert_eq!(bills["bills"][0]["cost"], json!(0.054));
+    assert_eq!(bills["unbilled"][0]["organization_id"], "other");
+    assert_eq!(bills["closed_periods"][0]["period"], "2025-03-01");
     assert_eq!(wallets.get("quota"), None);
     let used = at(&["--projection", "usage", "--user", "ada", "--tenant", "acme", "--json"]).json();
     assert_eq!(used["usage"][0]["requests"], json!(2));
@@ -353,7 +360,7 @@ async fn a_diff_tells_only_what_differs() {
         rows.iter().map(|row| row[field].as_str().expect("a name").to_owned()).collect()
     };
     assert_eq!(names("quota", "user_id"), ["ada"]);
-    assert_eq!(names("wallets", "organization_id"), ["other"]);
+    assert_eq!(names("wallets", "organization_id"), ["acme", "other"]);
     assert_eq!(names("usage", "organization_id"), ["other"]);
     assert_eq!(diff["quota"][0]["available_from"], json!(100));
     assert_eq!(diff["quota"][0]["available_to"], json!(600));

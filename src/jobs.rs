@@ -1,7 +1,8 @@
 //! What the passing of time brings about: strategies give what they owe, lots that have expired are
-//! written off, vouchers lapse, halves that wait too long are given up, usage without a price is
-//! rated once there is one, days are billed and periods closed. Each is an ordinary command whose effect follows from the state, so that
-//! running a job twice, late, or never in between leaves the same log.
+//! written off, vouchers lapse, holds run out, halves that wait too long are given up, usage without a
+//! price is rated once there is one, days are billed and periods closed. Each is an ordinary command
+//! whose effect follows from the state, so that running a job twice, late, or never in between leaves
+//! the same log.
 
 mod billing;
 mod scan;
@@ -153,6 +154,7 @@ impl Jobs {
         let mut progress = self.progress.lock().await;
         self.repeat(|| Command::TimeOutPairings { halves_max: AT_ONCE }).await?;
         self.repeat(|| Command::LapseVouchers { vouchers_max: AT_ONCE }).await?;
+        self.repeat(|| Command::ExpireHolds { holds_max: AT_ONCE }).await?;
         let newest = self.views.look(|reading| reading.books.prices.next_version());
         if progress.rated_with != Some(newest) {
             self.rate_backlog().await?;

@@ -18,6 +18,15 @@ pub struct Sequel {
     pub rated_by: Option<Sequence>,
 }
 
+/// How a hold ended that no call has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum HoldEnd {
+    /// It was let go.
+    Released,
+    /// Its time ran out.
+    Expired,
+}
+
 /// The positions of the events that concern each tenant and user.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Histories {
@@ -29,6 +38,9 @@ pub struct Histories {
     user_quota: Paged<PostingList>,
     user_moves: Paged<PostingList>,
     executions: Paged<PostingList>,
+    tenant_holds: Paged<PostingList>,
+    /// By the sequence of the hold. What is neither open nor here was settled.
+    hold_ends: Sharded<Sequence, HoldEnd, 64>,
     /// By the sequence of the half, or of the consumption. Only where something did follow, or may.
     sequels: Sharded<Sequence, Sequel, 64>,
     timed_out: u64,
@@ -85,6 +97,18 @@ impl Histories {
         self.executions.get(strategy.0)
     }
 
+    /// A tenant's holds: their placing, their release and their expiry.
+    #[must_use]
+    pub fn tenant_holds(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_holds.get(tenant.number())
+    }
+
+    /// How a hold ended, unless a call has settled it.
+    #[must_use]
+    pub fn hold_end(&self, hold: Sequence) -> Option<HoldEnd> {
+        self.hold_ends.get(&hold).copied()
+    }
+
     /// What became of a timed-out half or an unrated consumption.
     #[must_use]
     pub fn sequel(&self, record: Sequence) -> Sequel {
@@ -114,6 +138,7 @@ impl Histories {
             &self.user_quota,
             &self.user_moves,
             &self.executions,
+            &self.tenant_holds,
         ]
         .into_iter()
         .flat_map(Paged::iter)
@@ -139,6 +164,10 @@ impl Histories {
 
     fn terms(&mut self, sequence: Sequence, tenant: TenantId) {
         self.tenant_terms.get_mut(tenant.number()).push(sequence);
+    }
+
+    fn hold(&mut self, sequence: Sequence, tenant: TenantId) {
+        self.tenant_holds.get_mut(tenant.number()).push(sequence);
     }
 
     fn call_of(&mut self, sequence: Sequence, context: &CallContext) {
@@ -213,6 +242,15 @@ impl Projection for Histories {
             Event::TenantStatusChanged(changed) => self.terms(sequence, changed.tenant),
             Event::ConsumptionLimitsSet(set) => self.terms(sequence, set.tenant),
             Event::AutoTopUpSet(set) => self.terms(sequence, set.tenant),
+            Event::HoldPlaced(placed) => self.hold(sequence, placed.tenant),
+            Event::HoldReleased(released) => {
+                self.hold(sequence, released.tenant);
+                self.hold_ends.insert(released.hold, HoldEnd::Released);
+            }
+            Event::HoldExpired(expired) => {
+                self.hold(sequence, expired.tenant);
+                self.hold_ends.insert(expired.hold, HoldEnd::Expired);
+            }
             _ => (),
         }
     }

@@ -146,6 +146,9 @@ impl Projection for Tenants {
                 let TenantUpdated { tenant, terms: changes } = updated.as_ref();
                 self.change(*tenant, recorded, |terms| terms.update(recorded, changes));
             }
+            Event::TenantRegistered(registered) => {
+                self.change(registered.tenant, recorded, |_| ());
+            }
             Event::TenantStatusChanged(changed) => {
                 self.change(changed.tenant, recorded, |terms| {
                     terms.status = changed.status;

@@ -1,14 +1,18 @@
-//! What falls due when: lots that expire, vouchers that lapse and halves that wait. An index over the folds, made anew at
-//! every start.
+//! What falls due when: lots that expire, vouchers that lapse, holds that run out and halves that
+//! wait. An index over the folds, made anew at every start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use projections::books::{Books, Deciding};
 use projections::calls::{Calls, Key};
+use projections::holds::Holds;
 use schemas::{
-    CallContext, Credits, Event, ItemOutcome, PairingTimedOut, QuotaExpired, Recorded, Sequence,
-    Timestamp, UserId, VoucherId, is_expired,
+    CallContext, Credits, Event, HoldExpired, ItemOutcome, PairingTimedOut, QuotaExpired, Recorded,
+    Sequence, Timestamp, UserId, VoucherId, is_expired,
 };
+
+/// How many holds that have ended are kept in mind beside as many as there are.
+const ENDED_HOLDS_MAX: usize = 1024;
 
 /// The index.
 #[derive(Debug, Default)]
@@ -16,6 +20,8 @@ pub struct Due {
     lots: BTreeSet<(Timestamp, UserId, Sequence)>,
     /// Open vouchers with a time of their own.
     vouchers: BTreeSet<(Timestamp, VoucherId)>,
+    /// Also some that have ended already.
+    holds: BTreeSet<(Timestamp, Sequence)>,
     /// In the order in which they were recorded, which is also that of their deadlines.
     halves: BTreeMap<Sequence, (Timestamp, Key)>,
 }
@@ -45,7 +51,9 @@ impl Due {
             .filter(|(_, voucher)| voucher.closed.is_none())
             .filter_map(|(id, voucher)| Some((voucher.lapses_at?, id)))
             .collect();
-        Self { lots, vouchers, halves }
+        let holds =
+            deciding.books.holds.all().map(|(id, hold)| (hold.placed.expires_at, id)).collect();
+        Self { lots, vouchers, holds, halves }
     }
 
     /// Takes one event in, after the folds have.
@@ -75,6 +83,10 @@ impl Due {
                     self.vouchers.remove(&(lapses_at, closed.voucher));
                 }
             }
+            Event::HoldPlaced(hold) => {
+                self.holds.insert((hold.expires_at, recorded.sequence));
+                self.forget_ended_holds(&deciding.books.holds);
+            }
             Event::RequestReceived(half) => self.wait(recorded, &half.context),
             Event::ResponseReceived(half) => self.wait(recorded, &half.context),
             Event::PairingTimedOut(timed_out) => {
@@ -88,6 +100,12 @@ impl Due {
             _ => (),
         }
         self.forget_empty_lots(recorded.recorded_at, &deciding.books);
+        while let Some((expires_at, hold)) = self.holds.first()
+            && *expires_at <= recorded.recorded_at
+            && deciding.books.holds.find(*hold).is_none()
+        {
+            self.holds.pop_first();
+        }
     }
 
     fn wait(&mut self, recorded: &Recorded, context: &CallContext) {
@@ -103,6 +121,27 @@ impl Due {
         {
             self.lots.pop_first();
         }
+    }
+
+    /// Holds mostly end before their time, by events that do not tell it. So they are sorted out once
+    /// more have ended than not, which costs each hold no more than being put in.
+    fn forget_ended_holds(&mut self, open: &Holds) {
+        if self.holds.len() > open.count().saturating_mul(2).saturating_add(ENDED_HOLDS_MAX) {
+            self.holds.retain(|(_, hold)| open.find(*hold).is_some());
+        }
+    }
+
+    /// The ends of at most `most` holds that have run out at `now`.
+    pub(super) fn expired_holds(&self, open: &Holds, now: Timestamp, most: u32) -> Vec<Event> {
+        self.holds
+            .iter()
+            .take_while(|(expires_at, _)| *expires_at <= now)
+            .filter_map(|(_, id)| {
+                let tenant = open.find(*id)?.placed.tenant;
+                Some(Event::HoldExpired(HoldExpired { tenant, hold: *id }))
+            })
+            .take(usize::try_from(most).unwrap_or(usize::MAX))
+            .collect()
     }
 
     /// The write-offs of at most `most` lots that have expired at `now` and hold something.

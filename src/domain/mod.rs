@@ -31,7 +31,7 @@ use schemas::{
 
 pub use due::Due;
 pub use rejection::{
-    AccountRejection, BillRejection, Blame, HoldRejection, Rejection, TenantRejection,
+    AccountRejection, BillRejection, Blame, HoldRejection, LimitKind, Rejection, TenantRejection,
     TopUpRejection, WebhookRejection,
 };
 pub use strategies::{Rehearsal, Verdict, judge, rehearse};
@@ -123,6 +123,12 @@ enum Refusal {
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
+    }
+}
+
+impl From<HoldRejection> for Refusal {
+    fn from(rejection: HoldRejection) -> Self {
+        Self::Rejected(rejection.into())
     }
 }
 
@@ -218,9 +224,11 @@ fn decide_command(
         Command::CloseSession { session } => accounts::close_session(books, *session),
         Command::IssueApiKey(command) => accounts::issue_key(books, command, now, naming)?,
         Command::RevokeApiKey(command) => accounts::revoke_key(books, command, naming)?,
-        Command::PlaceHold(command) => holds::place(books, command, now, naming)?,
-        Command::ReleaseHold(command) => holds::release(books, command, naming)?,
-        Command::ExpireHolds { holds_max } => holds::expire(books, now, *holds_max),
+        Command::PlaceHold(command) => holds::place(state, command, *fingerprint, now, naming)?,
+        Command::ReleaseHold(command) => holds::release(books, command, now, naming)?,
+        Command::ExpireHolds { holds_max } => {
+            state.due.expired_holds(&books.holds, now, *holds_max)
+        }
         Command::PostBill(command) => bills::post(&state.deciding, *command, now)?,
         Command::CreditWallet(command) => money::credit(books, command, naming)?,
         Command::StartTopUp(command) => top_ups::start(books, command, now, naming)?,

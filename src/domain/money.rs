@@ -99,7 +99,7 @@ fn with_reinstatement(books: &Books, tenant: TenantId, amount: Money, event: Eve
 }
 
 /// The largest balance and accrual, either way: a million million dollars.
-const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
+pub(super) const BALANCE_MAX: Money = Money::from_units(1_000_000_000_000_000_000_000_000_000_000);
 
 /// What a tenant has accrued once `cost` is added; `None` beyond what can be kept. All tenants
 /// together stay within the range of [`Money`] as well.

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 pub use accounts::AccountRejection;
 pub use bills::BillRejection;
-pub use holds::HoldRejection;
+pub use holds::{HoldRejection, LimitKind};
 pub use tenants::TenantRejection;
 pub use top_ups::TopUpRejection;
 pub use webhooks::WebhookRejection;

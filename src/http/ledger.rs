@@ -75,6 +75,11 @@ impl<T> Reply<T> {
         Self { sequence, ..self }
     }
 
+    /// The same; of a command that had nothing to do, reflecting this event.
+    pub(super) fn or_at(self, sequence: Sequence) -> Self {
+        if self.sequence == Sequence::ZERO { self.at(sequence) } else { self }
+    }
+
     /// The same with another status.
     pub(super) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }

@@ -8,6 +8,7 @@ mod api_keys;
 pub mod auth;
 mod billing;
 pub mod body;
+mod changes;
 mod cloud_events;
 mod consumption;
 mod docs;

@@ -8,6 +8,7 @@ mod users;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::AppState;
+pub(super) use limits::{Limits, LimitsView};
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()

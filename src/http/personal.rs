@@ -1,14 +1,14 @@
-//! What is known of a person who gives quota away: read out of the token and the vault, and sealed
-//! before it goes to the log.
+//! What is known of people: sealed before it goes to the log; and of a person who gives quota away,
+//! read out of the token and the vault.
 
 use std::collections::HashMap;
 
 use projections::{books::Reading, profiles::Profile};
-use schemas::{Giver, Name, Sealed, SealedGiver, UserId};
+use schemas::{Change, Giver, Name, Sealed, SealedGiver, UserId};
 use tokio::sync::Mutex;
 
 use super::{AppState, auth::Identity, problem::Problem};
-use crate::personal::{GITHUB_USERNAME, NAME, PHONE, VaultError};
+use crate::personal::{GITHUB_USERNAME, NAME, PHONE, Vault, VaultError};
 
 /// The keys that were made for users of whom nothing sealed was on record then.
 #[derive(Debug, Default)]
@@ -18,6 +18,42 @@ impl NewKeys {
     /// Forgets the key of `user`, which is to be erased.
     pub(super) async fn take(&self, user: &Name) -> Option<u32> {
         self.0.lock().await.remove(user)
+    }
+}
+
+/// Seals what is said of one person or organization, under the key that there is for it, or under a
+/// new one when one is needed and there is none, or none any more: an erasure may have been cut off.
+#[derive(Debug)]
+pub(super) struct Sealer<'a> {
+    vault: &'a Vault,
+    key: Option<u32>,
+}
+
+impl<'a> Sealer<'a> {
+    /// Seals under `key`, if that is still good.
+    pub(super) fn new(vault: &'a Vault, key: Option<u32>) -> Self {
+        Self { vault, key: key.filter(|key| vault.holds(*key)) }
+    }
+
+    /// Seals what is set as this `field`.
+    ///
+    /// # Errors
+    /// When a key cannot be made.
+    pub(super) fn seal(
+        &mut self,
+        field: &str,
+        change: Change<Name>,
+    ) -> Result<Change<Sealed>, VaultError> {
+        let text = match change {
+            Change::Keep => return Ok(Change::Keep),
+            Change::Clear => return Ok(Change::Clear),
+            Change::Set(text) => text,
+        };
+        let key = match self.key {
+            Some(key) => key,
+            None => *self.key.insert(self.vault.new_key()?),
+        };
+        self.vault.seal(key, field, text.as_str()).map(Change::Set)
     }
 }
 

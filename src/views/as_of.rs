@@ -141,10 +141,21 @@ impl Views {
         &self,
         lists: &[&PostingList],
         through: Sequence,
+        each: impl FnMut(&Recorded),
+    ) -> Result<(), ReadError> {
+        self.follow_from(lists, Sequence::ZERO, through, each)
+    }
+
+    /// As [`Self::follow`], of those after `after`.
+    pub(super) fn follow_from(
+        &self,
+        lists: &[&PostingList],
+        after: Sequence,
+        through: Sequence,
         mut each: impl FnMut(&Recorded),
     ) -> Result<(), ReadError> {
         let mut sequences: Vec<Sequence> =
-            lists.iter().flat_map(|list| list.ascending(Sequence::ZERO, through)).collect();
+            lists.iter().flat_map(|list| list.ascending(after, through)).collect();
         sequences.sort_unstable();
         sequences.dedup();
         for page in sequences.chunks(1000) {

@@ -22,7 +22,7 @@ pub use alerts::AlertEventData;
 pub use bills::BillEventData;
 pub use holds::HoldEventData;
 pub use quota::{QuotaEventData, outcome_name};
-pub use tenants::TenantEventData;
+pub use tenants::{TenantEventData, percent};
 pub use top_ups::TopUpEventData;
 
 use super::{Consumed, DrawnLot, TokenConsumption, Views};

@@ -8,6 +8,7 @@ mod consumption;
 mod event;
 mod executions;
 mod history;
+mod holds;
 mod usage;
 mod voucher;
 
@@ -26,10 +27,11 @@ pub use bills::{Bill, BillPage};
 pub use consumption::{Consumed, DrawnLot, TokenConsumption};
 pub use event::{
     AccountEventData, AlertEventData, BillEventData, EventData, EventView, HoldEventData,
-    QuotaEventData, TenantEventData, TopUpEventData, outcome_name, rule_name,
+    QuotaEventData, TenantEventData, TopUpEventData, outcome_name, percent, rule_name,
 };
 pub use executions::{ExecutionFilter, ExecutionPage};
 pub use history::{CallFilter, CallPage, Whose};
+pub use holds::{HoldStatus, HoldView};
 pub use usage::{Breakdown, Dimension, Span, is_at_hand};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 

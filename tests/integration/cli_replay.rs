@@ -26,6 +26,13 @@ async fn book() -> Service {
         .await;
     let tenant = json!({"orgId": "acme", "name": "Acme & Sons"});
     service.post("/api/v1/admin/tenants", &tenant).await;
+    for (id, seconds) in [("call-0", 86_400), ("short", 60), ("held", 86_400)] {
+        let hold = json!({
+            "organizationId": "acme", "userId": "ada", "requestId": id, "promptTokens": 5,
+            "maxTokens": 7, "amount": 0.25, "ttlSeconds": seconds,
+        });
+        service.post("/api/v1/holds", &hold).await;
+    }
     service.grant("ada", 1_000).await;
     service.grant("bob", 100).await;
     let top_up = json!({"amount": 25.5, "reference": "invoice 1"});
@@ -43,6 +50,8 @@ async fn book() -> Service {
         service.run_job(job).await;
     }
     service.grant("ada", 500).await;
+    let terms = json!({"status": "suspended", "markupPercent": 7.5});
+    service.put("/api/v1/admin/tenants/acme", &terms).await.expect(200);
     let mut late = Call::new("call-late", "other").response();
     late["timestamp"] = "2025-03-02T11:00:00Z".into();
     service.post("/api/v1/consumption", &late).await;
@@ -341,6 +350,17 @@ async fn at_narrows_to_a_projection_a_tenant_and_a_user() {
     for projection in ["names", "tenants", "prices", "monthly"] {
         assert!(at(&["--projection", projection]).stdout.contains(" ("), "{projection}");
     }
+    let tenants = at(&["--projection", "tenants", "--tenant", "acme", "--json"]).json();
+    let row = &tenants["tenants"][0];
+    assert_eq!((&row["status"], &row["markup_percent"]), (&json!("suspended"), &json!(7.5)));
+    let open = |moment: &str| -> Vec<Value> {
+        let rows = ["at", "--as-of", moment, "--projection", "holds", "--json"];
+        let rows = replay(&service, &rows).json()["holds"].take();
+        rows.as_array().expect("rows").iter().map(|row| row["request_id"].clone()).collect()
+    };
+    assert_eq!(open("2025-03-01T12:00:59Z"), ["short", "held"]);
+    assert_eq!(open("2025-03-01T12:01:00Z"), ["held"]);
+    assert_eq!(open("2025-03-02T12:00:00Z"), Vec::<Value>::new());
     let nobody = replay(&service, &["at", "--as-of", &head, "--user", "nobody"]);
     assert_eq!(nobody.code, 1);
     assert!(nobody.stderr.contains("no user `nobody`"), "{}", nobody.stderr);

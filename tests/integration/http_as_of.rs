@@ -9,12 +9,13 @@ use crate::support::http::{Answer, call, with};
 use crate::support::service::{Service, Setup};
 
 /// Everything that can be asked as of a moment.
-const READS: [&str; 14] = [
+const READS: [&str; 15] = [
     "/api/v1/quota?user_id=ann",
     "/api/v1/quota?user_id=bob",
     "/api/v1/quota/audit?user_id=ann&page_size=1000",
     "/api/v1/billing/wallet?organizationId=acme",
     "/api/v1/billing/wallet/audit?organizationId=acme",
+    "/api/v1/holds?organizationId=acme",
     "/api/v1/consumption/history?limit=10000",
     "/api/v1/consumption/history?organizationId=acme&model=gpt-4",
     "/api/v1/consumption/by-assistant?organizationId=acme",
@@ -82,6 +83,26 @@ async fn happen(service: &Service, number: u64, time: &str) {
         );
         service.send("/api/v1/consumption", &with(body, &extra)).await.expect(201);
     }
+    // One hold that the next call settles, one that runs out before it, and one that is let go.
+    let mut hold = json!({
+        "organizationId": "acme", "userId": "bob", "promptTokens": 1, "maxTokens": number,
+        "amount": "0.000000000000000001", "ttlSeconds": 86_400,
+    });
+    if number == 0 {
+        let terms = json!({"creditLimit": 1_000_000});
+        service.put("/api/v1/admin/tenants/acme", &terms).await.expect(200);
+    }
+    hold["requestId"] = json!(format!("a-{}", number + 1));
+    service.send("/api/v1/holds", &hold).await.expect(201);
+    hold["requestId"] = json!(id("let-go"));
+    let released = service.send("/api/v1/holds", &hold).await.expect(201);
+    if number % 2 == 1 {
+        let path = format!("/api/v1/holds/{}/release", released.number("holdId"));
+        Answer::to(service.ask(Method::POST, &path)).await.expect(200);
+    }
+    hold["requestId"] = json!(id("lost"));
+    hold["ttlSeconds"] = json!(1800 * (number + 1));
+    service.send("/api/v1/holds", &hold).await.expect(201);
     // A lone half, which times out an hour later.
     let half = json!({
         "specversion": "1.0", "id": id("half"), "source": "/g", "type": "llm.request",

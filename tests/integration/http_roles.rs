@@ -51,6 +51,8 @@ fn writes(body: Value, statuses: Statuses) -> Expectation {
 
 const OF_ANN: &str = "?organizationId=acme-secret&userId=ann-secret";
 const OF_ACME: &str = "?organizationId=acme-secret";
+/// The first hold.
+const HOLD: &str = "4";
 const QUOTA_OF_ANN: &str = "?user_id=ann-secret";
 
 fn table() -> BTreeMap<&'static str, Expectation> {
@@ -94,6 +96,22 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/admin/prices/models", reads("?model=gpt-4", DEVELOPERS)),
         ("GET /api/v1/admin/tenants", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/tenants/{tenant}", reads("", DEVELOPERS)),
+        (
+            "PUT /api/v1/admin/tenants/{tenant}",
+            writes(json!({"contactEmail": "a@acme-secret.example"}), DEVELOPERS),
+        ),
+        ("DELETE /api/v1/admin/tenants/{tenant}", reads("", DEVELOPERS)),
+        ("GET /api/v1/admin/tenants/{tenant}/details", reads("", DEVELOPERS)),
+        ("GET /api/v1/organization/{tenant}/consumption-limits", reads("", ADMINISTRATORS)),
+        (
+            "PUT /api/v1/organization/{tenant}/consumption-limits",
+            writes(json!({"monthlyLimit": 1_000_000}), ADMINISTRATORS),
+        ),
+        ("GET /api/v1/holds", reads(OF_ACME, ADMINISTRATORS)),
+        // The administrator's, which the developer is told of.
+        ("POST /api/v1/holds", writes(hold("by-role"), [200, 201, 403, 403, 403])),
+        ("GET /api/v1/holds/{hold}", reads("", [200, 200, 403, 404, 403])),
+        ("POST /api/v1/holds/{hold}/release", reads("", [200, 200, 403, 404, 403])),
         ("POST /api/v1/consumption", writes(of_ann("by-post"), developers(201))),
         ("POST /api/v1/consumption/batch", writes(json!([of_ann("by-batch")]), DEVELOPERS)),
         (
@@ -175,6 +193,13 @@ fn strategy(name: &str) -> Value {
     json!({"name": name, "type": "single", "amount": 1, "condition": "false()"})
 }
 
+fn hold(id: &str) -> Value {
+    json!({
+        "organizationId": "acme-secret", "userId": "ann-secret", "requestId": id,
+        "promptTokens": 1, "maxTokens": 1, "amount": 0,
+    })
+}
+
 fn counter(field: &str) -> Value {
     json!({"user_id": "ann-secret", field: 5})
 }
@@ -220,6 +245,8 @@ async fn service() -> Service {
     let key = "a-key-of-at-least-thirty-two-bytes-for-vouchers";
     let service =
         Setup::new().manual_clock(NOON).variable("VOUCHER_SIGNING_KEY", key).start().await;
+    let held = service.send("/api/v1/holds", &hold("held-secret")).await.expect(201);
+    assert_eq!(held.json()["holdId"].to_string(), HOLD, "after the names in it");
     for (id, organization, user) in [
         ("a", "acme-secret", "ann-secret"),
         ("b", "acme-secret", "bob-secret"),
@@ -262,9 +289,11 @@ fn ask(
     expectation: &Expectation,
 ) -> RequestBuilder {
     // What is deleted is not needed by the other routes.
-    let strategy = if method == Method::DELETE { "2" } else { "1" };
+    let is_deleted = method == Method::DELETE;
+    let strategy = if is_deleted { "2" } else { "1" };
     let path = path
-        .replace("{tenant}", "acme-secret")
+        .replace("{tenant}", if is_deleted { "umbrella" } else { "acme-secret" })
+        .replace("{hold}", HOLD)
         .replace("{user}", "ann-secret")
         .replace("{job}", "quota-expiry")
         .replace("{bill}", "1")

@@ -18,6 +18,25 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
+    /// What is set.
+    #[must_use]
+    pub fn new_value(self) -> Option<T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Keep | Self::Clear => None,
+        }
+    }
+
+    /// The same change of something that follows from the value.
+    #[must_use]
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Clear => Change::Clear,
+            Self::Set(value) => Change::Set(map(value)),
+        }
+    }
+
     /// Makes the change to `value`.
     pub fn apply_to(self, value: &mut Option<T>) {
         match self {

@@ -4,12 +4,15 @@ use clap::{Args, ValueEnum};
 use projections::Projections;
 use projections::names::Names;
 use schemas::{ActorId, AssistantId, FinishReasonId, ModelId, TenantId, UserId};
-use schemas::{Money, Name, NameId, NameKind, Sequence, ServiceTier, Timestamp, TokenClass};
+use schemas::{
+    Credits, Money, Name, NameId, NameKind, Sequence, ServiceTier, TenantStatus, Timestamp,
+    TokenClass, Zone,
+};
 
 use super::state::{self, Period, Whom, text};
 use super::{Check, Common, OpenLog, recharges};
 use crate::cli::output::{Document, rows};
-use crate::views::{AsOf, rule_name};
+use crate::views::{AsOf, percent, rule_name};
 
 /// The flags of `replay at`.
 #[derive(Debug, Args)]
@@ -51,6 +54,8 @@ enum Projection {
     Vouchers,
     /// What tenants have.
     Wallets,
+    /// What is kept free for calls.
+    Holds,
     /// What tenants were billed, and what they will be.
     Bills,
     /// What models cost.
@@ -105,6 +110,9 @@ rows! {
         organization_id: String,
         name: String,
         registered: bool,
+        status: Lower<TenantStatus>,
+        time_zone: Zone,
+        markup_percent: Credits,
         draw_rule: &'static str,
         created_at: Timestamp,
     }
@@ -172,6 +180,7 @@ impl Projection {
             Self::Strategies => document.table("strategies", &recharges::strategies(state)),
             Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
             Self::Wallets => document.table("wallets", &state::wallets(state, whom)),
+            Self::Holds => document.table("holds", &state::holds(state, whom, moment)),
             Self::Bills => {
                 document.table("bills", &state::bills(state, whom))?;
                 document.table("unbilled", &state::unbilled(state, whom))?;
@@ -214,11 +223,14 @@ fn tenants(state: &Projections, whom: Whom) -> Vec<TenantRow> {
     let books = &state.books;
     let all = books.names.all().filter(|(tenant, _)| whom.is_tenant(*tenant));
     all.map(|(id, name)| {
-        let tenant = books.directory.tenant(id);
+        let (tenant, terms) = (books.directory.tenant(id), books.tenants.terms(id));
         TenantRow {
             organization_id: name.to_string(),
             name: tenant.display_name.clone().unwrap_or_else(|| name.to_string()),
             registered: tenant.display_name.is_some(),
+            status: Lower(terms.status),
+            time_zone: terms.zone.now(),
+            markup_percent: percent(terms.markup_basis_points.now()),
             draw_rule: rule_name(books.draw_rules.rule(id).rule),
             created_at: tenant.first_seen,
         }

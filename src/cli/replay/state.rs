@@ -37,6 +37,17 @@ rows! {
         accrued: Money,
         available: Money,
     }
+    /// What is kept free for a call.
+    HoldRow {
+        hold: Sequence,
+        organization_id: String,
+        user_id: String,
+        request_id: String,
+        amount: Money,
+        credits: Credits,
+        tokens: u64,
+        expires_at: Timestamp,
+    }
     /// A bill.
     BillRow {
         bill: Sequence,
@@ -161,6 +172,29 @@ pub(super) fn wallets(state: &Projections, whom: Whom) -> Vec<WalletRow> {
         }
     };
     whom.tenants(&state.books.names).into_iter().map(row).collect()
+}
+
+/// The holds that are open, the oldest first.
+pub(super) fn holds(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<HoldRow> {
+    let names = &state.books.names;
+    let of_tenant = |tenant| state.books.holds.of_tenant(tenant, Sequence::ZERO);
+    let open = whom.tenants(names).into_iter().flat_map(of_tenant).filter(|(_, hold)| {
+        !hold.is_over(moment) && (whom.user.is_none() || whom.user == hold.placed.user)
+    });
+    let mut rows: Vec<HoldRow> = open
+        .map(|(id, hold)| HoldRow {
+            hold: id,
+            organization_id: text(names, hold.placed.tenant),
+            user_id: hold.placed.user.map(|user| text(names, user)).unwrap_or_default(),
+            request_id: hold.placed.request_id.to_string(),
+            amount: hold.placed.amount,
+            credits: hold.placed.credits,
+            tokens: hold.placed.tokens,
+            expires_at: hold.placed.expires_at,
+        })
+        .collect();
+    rows.sort_by_key(|row| row.hold);
+    rows
 }
 
 /// Every bill, the tenants' one after the other.

@@ -1,13 +1,17 @@
-//! Who is known: tenants and users, registered or only seen in messages; and what their consumption
-//! draws.
+//! Who is known: tenants and users, registered or only seen in messages; the tenants' terms, and what
+//! their consumption draws.
+
+mod description;
+mod details;
+mod organization;
 
 use std::{collections::BTreeMap, fmt};
 
-use axum::extract::State;
-use projections::{books::Reading, directory::Tenant, names::Names};
+use axum::{extract::State, http::StatusCode};
+use projections::names::Names;
 use schemas::{
-    Command, Credits, DrawRule, Name, RegisterTenant, RegisterUser, Sequence, SetDrawRule,
-    TenantId, Timestamp,
+    Command, Credits, DrawRule, Name, RegisterUser, Sequence, SetDrawRule, TenantId, TenantStatus,
+    Timestamp, UpdateTenant,
 };
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -16,40 +20,28 @@ use serde::{
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::http::{
-    AppState,
-    auth::Caller,
-    body,
-    ledger::{AtLeast, IdempotencyKey, Reply, submit},
-    params::{Path, Query},
-    problem::{ParameterSource, Problem},
+use crate::{
+    domain::{Rejection, TenantRejection},
+    http::{
+        AppState,
+        auth::Caller,
+        body,
+        ledger::{AtLeast, IdempotencyKey, Reply, submit},
+        params::{Path, Query},
+        personal::{alone, in_vault},
+        problem::{ParameterSource, Problem},
+    },
 };
+use description::Description;
+use organization::Organization;
 
 pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(list, register))
-        .routes(routes!(get))
+        .routes(routes!(get, update, deactivate))
+        .merge(details::router())
         .routes(routes!(set_rule))
         .routes(routes!(users, register_user))
-}
-
-/// A tenant as the book knows it.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Organization {
-    /// Its id.
-    org_id: String,
-    /// What people call it; its id while nobody has registered it.
-    name: String,
-    /// Whether somebody has registered it, or it was only seen in messages.
-    registered: bool,
-    /// How many users are known.
-    user_count: usize,
-    /// What a consumption draws: `per_token`, `per_request`, `per_cost` or `none`.
-    draw_rule: &'static str,
-    /// When its id first appeared.
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
 }
 
 /// All tenants, in the order in which they became known.
@@ -60,7 +52,8 @@ async fn list(
     _: AtLeast,
 ) -> Result<Reply<Vec<Organization>>, Problem> {
     let (sequence, tenants) = state.views().look_now(|reading| {
-        reading.books.names.all().map(|(tenant, _)| organization(reading, tenant)).collect()
+        let names = reading.books.names.all();
+        names.map(|(tenant, _)| Organization::new(state.vault(), reading, tenant)).collect()
     });
     Ok(Reply::read(sequence, tenants))
 }
@@ -74,58 +67,120 @@ async fn get(
     _: AtLeast,
     Path(tenant): Path<Name>,
 ) -> Result<Reply<Organization>, Problem> {
-    let (sequence, tenant) = state.views().look_now(|reading| {
-        let tenant = reading.books.names.find(tenant.as_str())?;
-        Some(organization(reading, tenant))
-    });
-    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
+    let (sequence, tenant) = find(&state, &tenant)?;
     Ok(Reply::read(sequence, tenant))
 }
 
-fn organization(reading: &Reading, tenant: TenantId) -> Organization {
-    let id = reading.books.names.text(tenant).to_string();
-    let rule = reading.books.draw_rules.rule(tenant).rule;
-    let Tenant { display_name, first_seen, users } = reading.books.directory.tenant(tenant);
-    Organization {
-        name: display_name.clone().unwrap_or_else(|| id.clone()),
-        org_id: id,
-        registered: display_name.is_some(),
-        user_count: users.len(),
-        draw_rule: crate::views::rule_name(rule),
-        created_at: *first_seen,
-    }
+fn find(state: &AppState, name: &Name) -> Result<(Sequence, Organization), Problem> {
+    let (sequence, tenant) = state.views().look_now(|reading| {
+        let tenant = reading.books.names.find(name.as_str())?;
+        Some(Organization::new(state.vault(), reading, tenant))
+    });
+    Ok((sequence, tenant.ok_or_else(no_such_tenant)?))
 }
 
-/// A tenant to be known.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Registration {
-    /// Its id.
-    #[schema(value_type = String)]
-    org_id: Name,
-    /// What people call it.
-    #[schema(value_type = String)]
-    name: Name,
+fn no_such_tenant() -> Problem {
+    Rejection::from(TenantRejection::NoSuchTenant).into()
 }
 
-/// Makes a tenant known, or gives it another name.
-#[utoipa::path(post, path = "/api/v1/admin/tenants", tag = "admin", request_body = Registration,
+/// Makes a tenant known, or gives it another name and other terms.
+///
+/// E-mail addresses are encrypted before they go into the log.
+#[utoipa::path(post, path = "/api/v1/admin/tenants", tag = "admin", request_body = Description,
     responses((status = 201, body = Organization), (status = 200, body = Organization)))]
 async fn register(
     State(state): State<AppState>,
     caller: Caller,
     key: IdempotencyKey,
-    body::Json(Registration { org_id, name }): body::Json<Registration>,
+    body::Json(description): body::Json<Description>,
 ) -> Result<Reply<Organization>, Problem> {
-    let command =
-        Command::RegisterTenant(RegisterTenant { tenant: org_id.clone(), display_name: name });
+    let tenant = description.id_of_new()?;
+    change(state, caller, key, tenant, true, description).await
+}
+
+/// What a changed tenant is answered with.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UpdatedTenant)]
+struct Updated {
+    /// Always `Tenant updated`.
+    message: &'static str,
+    /// As it is now.
+    #[serde(flatten)]
+    tenant: Organization,
+}
+
+/// Changes a tenant: what is left out stays as it is, what is `null` is cleared.
+///
+/// Its id, its age and its wallet are not changed by this.
+#[utoipa::path(put, path = "/api/v1/admin/tenants/{tenant}", tag = "admin",
+    params(("tenant" = String, Path, description = "Its id")), request_body = Description,
+    responses((status = 200, body = Updated)))]
+async fn update(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Path(tenant): Path<Name>,
+    body::Json(description): body::Json<Description>,
+) -> Result<Reply<Updated>, Problem> {
+    description.check_update()?;
+    let reply = change(state, caller, key, tenant, false, description).await?;
+    let reply = reply.map(|tenant| Updated { message: "Tenant updated", tenant });
+    Ok(reply.with_status(StatusCode::OK))
+}
+
+/// One at a time, so that no two make a key for the same tenant.
+async fn change(
+    state: AppState,
+    caller: Caller,
+    key: IdempotencyKey,
+    tenant: Name,
+    creates: bool,
+    description: Description,
+) -> Result<Reply<Organization>, Problem> {
+    alone(state.clone(), async move {
+        let known = state.views().look(|reading| {
+            let tenant: TenantId = reading.books.names.find(tenant.as_str())?;
+            Some(reading.books.tenants.terms(tenant).keys.first().copied())
+        });
+        if known.is_none() && !creates {
+            return Err(no_such_tenant());
+        }
+        let (vault, name) = (state.vault().clone(), tenant.clone());
+        let command =
+            in_vault(move || description.command(&vault, known.flatten(), name, creates)).await?;
+        let command = Command::UpdateTenant(Box::new(command));
+        let receipt = submit(&state, &caller, key, command).await?;
+        let (sequence, tenant) = find(&state, &tenant)?;
+        Ok(Reply::written(&receipt, tenant).or_at(sequence))
+    })
+    .await
+}
+
+/// What was done.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeactivatedTenant)]
+struct Done {
+    /// In words.
+    message: &'static str,
+}
+
+/// Deactivates a tenant: it begins nothing new. What it has used is recorded all the same.
+#[utoipa::path(delete, path = "/api/v1/admin/tenants/{tenant}", tag = "admin",
+    params(("tenant" = String, Path, description = "Its id")),
+    responses((status = 200, body = Done)))]
+async fn deactivate(
+    State(state): State<AppState>,
+    caller: Caller,
+    key: IdempotencyKey,
+    Path(tenant): Path<Name>,
+) -> Result<Reply<Done>, Problem> {
+    let command = Command::UpdateTenant(Box::new(UpdateTenant {
+        status: Some(TenantStatus::Inactive),
+        ..UpdateTenant::of(tenant)
+    }));
     let receipt = submit(&state, &caller, key, command).await?;
-    let tenant = state.views().look(|reading| {
-        let tenant = reading.books.names.find(org_id.as_str())?;
-        Some(organization(reading, tenant))
-    });
-    let tenant = tenant.ok_or_else(|| Problem::not_found("tenant"))?;
-    Ok(Reply::written(&receipt, tenant))
+    let reply = Reply::written(&receipt, Done { message: "Tenant deactivated" });
+    Ok(reply.with_status(StatusCode::OK).or_at(state.views().head()))
 }
 
 /// What a tenant's consumption draws from its users' quota.

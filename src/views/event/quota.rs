@@ -274,18 +274,11 @@ fn described(user_id: String, attributes: &Attributes) -> QuotaEventData {
     QuotaEventData::UserDescribed {
         user_id,
         changed: is_change.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect(),
-        github_star: set(github_star),
-        vip: set(vip),
-        org: set(org),
-        register_time: set(register_time),
-        access_time: set(access_time),
-    }
-}
-
-fn set<T>(change: Change<T>) -> Option<T> {
-    match change {
-        Change::Set(value) => Some(value),
-        Change::Keep | Change::Clear => None,
+        github_star: github_star.new_value(),
+        vip: vip.new_value(),
+        org: org.new_value(),
+        register_time: register_time.new_value(),
+        access_time: access_time.new_value(),
     }
 }
 

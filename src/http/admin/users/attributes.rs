@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schemas::{Attributes, Change, Name, Sealed, Timestamp};
+use schemas::{Attributes, Change, Name, Timestamp};
 use serde::{
     Deserialize, Deserializer,
     de::{self, SeqAccess, Visitor},
@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 
 use crate::{
     http::{
+        changes::{text, value},
         ledger::fault,
+        personal::Sealer,
         problem::{ParameterSource, Problem},
     },
     personal::{EMAIL, GITHUB_USERNAME, NAME, PHONE, Vault, VaultError},
@@ -89,50 +91,18 @@ impl Description {
             register_time,
             access_time,
         } = self;
-        let mut key = key.filter(|key| vault.holds(*key));
-        let mut seal = |field: &str, change: Change<Name>| -> Result<Change<Sealed>, VaultError> {
-            let text = match change {
-                Change::Keep => return Ok(Change::Keep),
-                Change::Clear => return Ok(Change::Clear),
-                Change::Set(text) => text,
-            };
-            let key = match key {
-                Some(key) => key,
-                None => *key.insert(vault.new_key()?),
-            };
-            vault.seal(key, field, text.as_str()).map(Change::Set)
-        };
+        let mut sealer = Sealer::new(vault, key);
         Ok(Attributes {
-            name: seal(NAME, name)?,
-            email: seal(EMAIL, email)?,
-            phone: seal(PHONE, phone)?,
-            github_username: seal(GITHUB_USERNAME, github_username)?,
+            name: sealer.seal(NAME, name)?,
+            email: sealer.seal(EMAIL, email)?,
+            phone: sealer.seal(PHONE, phone)?,
+            github_username: sealer.seal(GITHUB_USERNAME, github_username)?,
             github_star,
             vip,
-            org: match org {
-                Change::Keep => Change::Keep,
-                Change::Clear => Change::Clear,
-                Change::Set(org) => Change::Set(org.as_str().to_owned()),
-            },
+            org: org.map(|org| org.as_str().to_owned()),
             register_time,
             access_time,
         })
-    }
-}
-
-/// A value that is there: `null` clears.
-fn value<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Change<T>, D::Error> {
-    let value = Option::<T>::deserialize(deserializer)?;
-    Ok(value.map_or(Change::Clear, Change::Set))
-}
-
-/// A short text that is there: `null` and nothing clear.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<Name>, D::Error> {
-    match Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) {
-        None => Ok(Change::Clear),
-        Some(text) => Name::try_from(text).map(Change::Set).map_err(de::Error::custom),
     }
 }
 

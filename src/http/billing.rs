@@ -118,7 +118,8 @@ async fn wallet(
         reading(move || {
             let (sequence, wallet) = views.wallet_at(tenant, &point)?;
             let terms = of_terms(&views.terms_at(tenant, &point)?);
-            Ok((sequence, (wallet, Money::ZERO, terms)))
+            let (_, held) = views.held_at(tenant, &point)?;
+            Ok((sequence, (wallet, held, terms)))
         })
         .await?
     };

@@ -19,6 +19,7 @@ mod http_as_of;
 mod http_audit;
 mod http_bad_input;
 mod http_billing;
+mod http_billing_month;
 mod http_clock;
 mod http_consumption;
 mod http_events;

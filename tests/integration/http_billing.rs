@@ -82,9 +82,9 @@ async fn a_day_is_billed_once_it_is_over_and_only_once() {
     );
     assert_eq!(bill.late, []);
     let names = |parts: &crate::support::bills::Parts| parts.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&bill.breakdown.by_assistant), ["unknown", "word"]);
-    assert_eq!(names(&bill.breakdown.by_user), ["ann", "bob"]);
-    assert_eq!(names(&bill.breakdown.by_model), ["gpt-4"]);
+    assert_eq!(names(&bill.breakdown.assistants), ["unknown", "word"]);
+    assert_eq!(names(&bill.breakdown.users), ["ann", "bob"]);
+    assert_eq!(names(&bill.breakdown.models), ["gpt-4"]);
     assert_eq!(service.wallet_of("acme").await, "-0.02 0.06");
     let audit = service.read(AUDIT).await.expect(200).json();
     let newest = &audit["records"][0];

@@ -85,7 +85,7 @@ impl Month {
 
     /// Some calls of a day, as they come in on that day.
     async fn calls_of(&mut self, day: u64, as_if_on: u64) {
-        for tenant in 0..TENANTS.len() {
+        for (tenant, name) in TENANTS.into_iter().enumerate() {
             for number in 0..5 {
                 // One in four comes late, one in eight early.
                 let of = match self.pick(8) {
@@ -99,9 +99,9 @@ impl Month {
                 let (prompt, completion) = (self.pick(4_000), self.pick(1_500));
                 let id = format!("{as_if_on}-{tenant}-{number}");
                 let cost = self.cost(tenant, model, prompt, completion);
-                self.expected.insert(format!("{} {id}", TENANTS[tenant]), cost);
+                self.expected.insert(format!("{name} {id}"), cost);
                 let fields = json!({
-                    "organizationId": TENANTS[tenant], "userId": self.one_of(&USERS),
+                    "organizationId": name, "userId": self.one_of(&USERS),
                     "assistantType": self.one_of(&ASSISTANTS), "model": model,
                     "timestamp": at(of, &time),
                 });

@@ -42,6 +42,7 @@ pub struct Histories {
     calls: PostingList,
     tenant_calls: Paged<PostingList>,
     tenant_money: Paged<PostingList>,
+    tenant_terms: Paged<PostingList>,
     user_calls: Paged<PostingList>,
     user_quota: Paged<PostingList>,
     user_moves: Paged<PostingList>,
@@ -74,6 +75,12 @@ impl Histories {
     #[must_use]
     pub fn tenant_money(&self, tenant: TenantId) -> &PostingList {
         self.tenant_money.get(tenant.number())
+    }
+
+    /// What changed a tenant's terms.
+    #[must_use]
+    pub fn tenant_terms(&self, tenant: TenantId) -> &PostingList {
+        self.tenant_terms.get(tenant.number())
     }
 
     /// A user's calls, as [`Self::tenant_calls`].
@@ -149,6 +156,7 @@ impl Histories {
         [
             &self.tenant_calls,
             &self.tenant_money,
+            &self.tenant_terms,
             &self.user_calls,
             &self.user_quota,
             &self.user_moves,
@@ -178,6 +186,10 @@ impl Histories {
 
     fn moved(&mut self, sequence: Sequence, user: UserId) {
         self.user_moves.get_mut(user.number()).push(sequence);
+    }
+
+    fn terms(&mut self, sequence: Sequence, tenant: TenantId) {
+        self.tenant_terms.get_mut(tenant.number()).push(sequence);
     }
 
     fn hold(&mut self, sequence: Sequence, tenant: TenantId) {
@@ -252,6 +264,10 @@ impl Projection for Histories {
             Event::BillPosted(bill) => {
                 self.tenant_money.get_mut(bill.tenant.number()).push(sequence);
             }
+            Event::TenantUpdated(updated) => self.terms(sequence, updated.tenant),
+            Event::TenantStatusChanged(changed) => self.terms(sequence, changed.tenant),
+            Event::ConsumptionLimitsSet(set) => self.terms(sequence, set.tenant),
+            Event::AutoTopUpSet(set) => self.terms(sequence, set.tenant),
             Event::HoldPlaced(placed) => self.hold(sequence, placed.tenant),
             Event::HoldReleased(released) => {
                 self.hold(sequence, released.tenant);

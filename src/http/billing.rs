@@ -5,6 +5,7 @@ pub(super) mod stripe;
 mod top_ups;
 
 use axum::extract::State;
+use projections::tenants::Terms;
 use schemas::{Money, Name, Sequence, TenantId, TenantStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -82,15 +83,12 @@ struct Wallet {
     /// What is left to use: balance minus accrued minus held.
     #[schema(value_type = f64)]
     available: Money,
-    /// How far below zero it may go. Only of the present.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
-    credit_limit: Option<Money>,
-    /// Whether its tenant may begin anything new: `active`, `suspended` or `inactive`. Only of the
-    /// present.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    status: Option<TenantStatus>,
+    /// How far below zero it may go.
+    #[schema(value_type = f64)]
+    credit_limit: Money,
+    /// Whether its tenant may begin anything new: `active`, `suspended` or `inactive`.
+    #[schema(value_type = String)]
+    status: TenantStatus,
     /// Always `USD`.
     currency: &'static str,
     /// Whose it is.
@@ -111,16 +109,21 @@ async fn wallet(
     let (sequence, (wallet, held, terms)) = if point.is_now {
         state.views().look_now(|reading| {
             let books = &reading.books;
-            let terms = books.tenants.terms(tenant);
             let held = books.holds.held_money(tenant, point.moment);
-            let terms = Some((terms.credit_limit.unwrap_or_default(), terms.status));
+            let terms = of_terms(books.tenants.terms(tenant));
             (*books.wallets.wallet(tenant), held, terms)
         })
     } else {
         let views = state.views().clone();
-        let (sequence, wallet) = reading(move || views.wallet_at(tenant, &point)).await?;
-        (sequence, (wallet, Money::ZERO, None))
+        reading(move || {
+            let (sequence, wallet) = views.wallet_at(tenant, &point)?;
+            let terms = of_terms(&views.terms_at(tenant, &point)?);
+            let (_, held) = views.held_at(tenant, &point)?;
+            Ok((sequence, (wallet, held, terms)))
+        })
+        .await?
     };
+    let (credit_limit, status) = terms;
     let available = wallet.available().and_then(|available| available.checked_sub(held));
     let available = available.ok_or_else(|| Problem::internal(&"a wallet beyond the range"))?;
     let body = Wallet {
@@ -129,12 +132,16 @@ async fn wallet(
         held,
         accrued: wallet.accrued,
         available,
-        credit_limit: terms.map(|(credit_limit, _)| credit_limit),
-        status: terms.map(|(_, status)| status),
+        credit_limit,
+        status,
         currency: "USD",
         organization_id: name.as_str().to_owned(),
     };
     Ok(Reply::read(sequence, body))
+}
+
+fn of_terms(terms: &Terms) -> (Money, TenantStatus) {
+    (terms.credit_limit.unwrap_or_default(), terms.status)
 }
 
 /// Movements of a wallet.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use projections::Projection;
 use projections::collections::PostingList;
 use projections::quota::{Account, Quota};
+use projections::tenants::{Tenants, Terms};
 use projections::wallets::{Wallet, Wallets};
 use replay::ReadError;
 use schemas::{Recorded, Sequence, TenantId, Timestamp, UserId};
@@ -122,6 +123,17 @@ impl Views {
         let mut fold = Wallets::default();
         self.follow(&[&money, &calls], point.sequence, |recorded| fold.apply(recorded))?;
         Ok((point.sequence, *fold.wallet(tenant)))
+    }
+
+    /// A tenant's terms at a point.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn terms_at(&self, tenant: TenantId, point: &Point) -> Result<Terms, ReadError> {
+        let changes = self.look(|reading| reading.histories.tenant_terms(tenant).clone());
+        let mut fold = Tenants::default();
+        self.follow(&[&changes], point.sequence, |recorded| fold.apply(recorded))?;
+        Ok(fold.terms(tenant).clone())
     }
 
     /// Reads the events of several lists in the order of the log.

@@ -10,6 +10,8 @@ use schemas::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::percent;
+
 /// A recorded call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -341,11 +343,6 @@ impl TokenConsumption {
             ..self
         }
     }
-}
-
-/// Hundredths of a percent as percent, exactly: of the numbers that keep so many decimals.
-fn percent(basis_points: i32) -> Credits {
-    Credits::from_units(i64::from(basis_points) * (Credits::ONE.units() / 100))
 }
 
 fn sum(mut amounts: impl Iterator<Item = Credits>) -> Credits {

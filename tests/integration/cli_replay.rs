@@ -46,6 +46,9 @@ async fn book() -> Service {
     unknown["model"] = "no-such-model".into();
     service.post("/api/v1/consumption", &unknown).await;
     service.advance_clock_to("2025-03-02T12:00:00Z").await;
+    for job in ["daily-billing", "daily-aggregation", "monthly-aggregation"] {
+        service.run_job(job).await;
+    }
     service.grant("ada", 500).await;
     let terms = json!({"status": "suspended", "markupPercent": 7.5});
     service.put("/api/v1/admin/tenants/acme", &terms).await.expect(200);
@@ -334,7 +337,11 @@ async fn at_narrows_to_a_projection_a_tenant_and_a_user() {
     };
     let wallets = at(&["--projection", "wallets", "--tenant", "acme", "--json"]).json();
     assert_eq!(wallets["wallets"].as_array().map(Vec::len), Some(1));
-    assert_eq!(wallets["wallets"][0]["balance"], json!(25.5));
+    assert_eq!(wallets["wallets"][0]["balance"], json!(25.446));
+    let bills = at(&["--projection", "bills", "--json"]).json();
+    assert_eq!(bills["bills"][0]["cost"], json!(0.054));
+    assert_eq!(bills["unbilled"][0]["organization_id"], "other");
+    assert_eq!(bills["closed_periods"][0]["period"], "2025-03-01");
     assert_eq!(wallets.get("quota"), None);
     let used = at(&["--projection", "usage", "--user", "ada", "--tenant", "acme", "--json"]).json();
     assert_eq!(used["usage"][0]["requests"], json!(2));
@@ -373,7 +380,7 @@ async fn a_diff_tells_only_what_differs() {
         rows.iter().map(|row| row[field].as_str().expect("a name").to_owned()).collect()
     };
     assert_eq!(names("quota", "user_id"), ["ada"]);
-    assert_eq!(names("wallets", "organization_id"), ["other"]);
+    assert_eq!(names("wallets", "organization_id"), ["acme", "other"]);
     assert_eq!(names("usage", "organization_id"), ["other"]);
     assert_eq!(diff["quota"][0]["available_from"], json!(100));
     assert_eq!(diff["quota"][0]["available_to"], json!(600));

@@ -197,6 +197,25 @@ fn admin_routes() -> Vec<Route> {
                 ("/reference", with_more(no_names(), json!([null, ""]))),
             ],
         ),
+        post(
+            "/api/v1/admin/wallets/acme/refunds",
+            json!({"amount": 5, "reason": "r"}),
+            &["amount", "reason"],
+            vec![
+                ("/amount", with_more(no_amounts(), json!([-1, "-0.000000000000000001"]))),
+                ("/reason", with_more(no_names(), json!([null, ""]))),
+                ("/billId", vec![json!("x"), json!(-1), json!(1.5), json!([]), json!({})]),
+            ],
+        ),
+        post(
+            "/api/v1/admin/wallets/acme/credits",
+            json!({"amount": 5, "reason": "r"}),
+            &["amount", "reason"],
+            vec![
+                ("/amount", with_more(no_amounts(), json!([-1, "-0.000000000000000001"]))),
+                ("/reason", with_more(no_names(), json!([null, ""]))),
+            ],
+        ),
         Route {
             is_map: true,
             ..post(

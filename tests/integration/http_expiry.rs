@@ -74,7 +74,6 @@ async fn what_was_not_used_is_written_off_one_minute_into_the_month_and_once() {
     assert_eq!((&newest["operation"], &newest["amount"]), (&json!("EXPIRED"), &json!(-70)));
     assert_eq!(newest["expiry_date"], january);
 
-    let head = service.head().await;
     service.advance_clock_to("2025-02-01T00:05:00Z").await;
     let report = service.press(&format!("{JOBS}/quota-expiry")).await.expect(200).json();
     let nothing = json!({
@@ -85,7 +84,8 @@ async fn what_was_not_used_is_written_off_one_minute_into_the_month_and_once() {
     service.stop().await;
     service.start_again().await;
     service.advance_clock_to("2025-02-02T00:00:00Z").await;
-    assert_eq!(service.head().await, head, "twice changes nothing");
+    service.run_job("quota-expiry").await;
+    assert_eq!(written_off(&service).await, ["ann 70"], "twice changes nothing");
     service.stop().await;
     verify(&service);
 }

@@ -53,7 +53,7 @@ async fn usage_of_an_unknown_model_is_unrated_until_its_price_comes_and_then_rat
     );
     for round in 0..3 {
         let wallet = service.read(WALLET).await.expect(200);
-        assert_eq!(wallet.number("accrued"), "2", "round {round}");
+        assert_eq!(wallet.number("available"), "-2", "accrued, or billed; round {round}");
         let again = service.send(CONSUMPTION, &body).await.expect(200);
         assert_eq!((again.number("cost"), again.number("priceVersion")), ("2", "1"));
         assert_eq!(again.number("quotaDrawn"), "2", "what goes by cost is drawn when it is rated");

@@ -24,6 +24,7 @@ mod http_audit;
 mod http_auto_top_up;
 mod http_bad_input;
 mod http_billing;
+mod http_billing_month;
 mod http_clock;
 mod http_consumption;
 mod http_events;

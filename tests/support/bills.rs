@@ -22,11 +22,14 @@ pub type Parts = BTreeMap<String, Part>;
 
 /// A bill by what was used.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Breakdown {
-    pub by_assistant: Parts,
-    pub by_user: Parts,
-    pub by_model: Parts,
+    #[serde(rename = "byAssistant")]
+    pub assistants: Parts,
+    #[serde(rename = "byUser")]
+    pub users: Parts,
+    #[serde(rename = "byModel")]
+    pub models: Parts,
 }
 
 /// The calls of an earlier day in a bill.
@@ -180,9 +183,9 @@ fn assert_adds_up(bill: &Bill, calls: &[BilledCall]) {
         }
         parts
     };
-    assert_eq!(bill.breakdown.by_assistant, by(|call| &call.assistant_type));
-    assert_eq!(bill.breakdown.by_user, by(|call| &call.user_id));
-    assert_eq!(bill.breakdown.by_model, by(|call| &call.model));
+    assert_eq!(bill.breakdown.assistants, by(|call| &call.assistant_type));
+    assert_eq!(bill.breakdown.users, by(|call| &call.user_id));
+    assert_eq!(bill.breakdown.models, by(|call| &call.model));
     let day_of = |call: &BilledCall| call.timestamp.split('T').next().map(str::to_owned);
     assert!(calls.iter().all(|call| day_of(call).as_deref() <= Some(&*bill.day)), "{bill:?}");
     let late = calls.iter().filter(|call| day_of(call).as_deref() < Some(&*bill.day));

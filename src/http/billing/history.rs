@@ -97,8 +97,8 @@ async fn bill(
     State(state): State<AppState>,
     caller: Caller,
     _: AtLeast,
-    Path(bill): Path<u64>,
     Query(query): Query<BillQuery>,
+    Path(bill): Path<u64>,
 ) -> Result<Reply<Bill>, Problem> {
     let id = Sequence::new(bill);
     let tenant = payer(&state, &caller, id, query.organization_id).await?;
@@ -154,8 +154,8 @@ async fn consumptions(
     caller: Caller,
     _: AtLeast,
     headers: HeaderMap,
-    Path(bill): Path<u64>,
     Query(query): Query<ConsumptionsQuery>,
+    Path(bill): Path<u64>,
 ) -> Result<Response, Problem> {
     let limit = limit(query.limit, CALLS_DEFAULT, CALLS_MAX)?;
     let id = Sequence::new(bill);

@@ -369,7 +369,6 @@ fn outcome(kind: TopUpKind, payment: &PaymentIntent) -> Result<Option<Payment>, 
         PaymentStatus::Succeeded => {
             Some(Payment::Received(payment.received().ok_or(PaymentError::Currency)?))
         }
-        PaymentStatus::Canceled => Some(Payment::Failed(payment.failure())),
         PaymentStatus::Processing => None,
         PaymentStatus::RequiresAction
         | PaymentStatus::RequiresPaymentMethod
@@ -379,8 +378,9 @@ fn outcome(kind: TopUpKind, payment: &PaymentIntent) -> Result<Option<Payment>, 
         {
             None
         }
-        // Nobody is there who could do it.
-        PaymentStatus::RequiresAction
+        // Given up, or nobody is there who could do it.
+        PaymentStatus::Canceled
+        | PaymentStatus::RequiresAction
         | PaymentStatus::RequiresPaymentMethod
         | PaymentStatus::RequiresConfirmation
         | PaymentStatus::Other => Some(Payment::Failed(payment.failure())),

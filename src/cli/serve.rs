@@ -75,6 +75,12 @@ fn warn_of(config: &Config) {
     if jwt.hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
         tracing::warn!("`auth.jwt.hs256_secret` is shorter than the 32 bytes that HS256 asks for");
     }
+    let stripe = &config.stripe;
+    if stripe.secret_key.is_some() && stripe.webhook_secret.is_none() {
+        tracing::warn!(
+            "payments are taken, and nobody hears that they have come in (`STRIPE_WEBHOOK_SECRET`)"
+        );
+    }
     let takes_tokens =
         jwt.hs256_secret.is_some() || jwt.jwks_url.is_some() || jwt.trust_upstream_jwt;
     if config.auth.api_keys.is_empty() && !takes_tokens {

@@ -207,6 +207,27 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
         ),
         file("[gateway]\ntimeout_ms = 0", "`gateway.timeout_ms` (FILE): must be at least 1"),
         variable(
+            &[("STRIPE_SECRET_KEY", "sk s3cret")],
+            "`stripe.secret_key` (STRIPE_SECRET_KEY): must be visible characters without spaces",
+        ),
+        variable(
+            &[("TALLYBOOK__STRIPE__WEBHOOK_SECRET", "")],
+            "`stripe.webhook_secret` (TALLYBOOK__STRIPE__WEBHOOK_SECRET): must not be empty",
+        ),
+        file(
+            "[stripe]\nbase_url = 'api.stripe.com'",
+            "`stripe.base_url` (FILE): must be an `http://` or `https://` address",
+        ),
+        file(
+            "[stripe]\nbase_url = 'https://u:s3cret@api.stripe.com'",
+            "`stripe.base_url` (FILE): must not hold a password",
+        ),
+        file("[stripe]\ntimeout_ms = 0", "`stripe.timeout_ms` (FILE): must be at least 1"),
+        file(
+            "[billing]\npublic_url = 'https://tally.example/?x=1'",
+            "`billing.public_url` (FILE): must end with its path",
+        ),
+        variable(
             &[("JWT_JWKS_URL", "id.example")],
             "`auth.jwt.jwks_url` (JWT_JWKS_URL): must be an `http://` or `https://` address",
         ),
@@ -263,6 +284,8 @@ fn secrets_are_not_printed() {
             ("VOUCHER_SIGNING_KEY", "hush-5-hush-5-hush-5-hush-5-hush-5"),
             ("AIGATEWAY_AUTH_VALUE", "hush-6"),
             ("AIGATEWAY_CREDENTIAL", "hush-7"),
+            ("STRIPE_SECRET_KEY", "hush-8"),
+            ("STRIPE_WEBHOOK_SECRET", "hush-9"),
         ],
         ..NOTHING
     })

@@ -168,15 +168,15 @@ impl AutoTopUps {
                 return Ok(None);
             }
         }
-        match self.payments.ask(&taken).await {
-            Err(PaymentError::Submit(error)) => return Err(error.into()),
-            Err(PaymentError::Currency | PaymentError::Unknown) => {}
-            Err(PaymentError::Failed(_)) => return Ok(Some(id)),
-            Err(error @ (PaymentError::Off(_) | PaymentError::UnderWay)) => return Err(error),
-            Ok(_) => {}
-        }
+        let asked = self.payments.ask(&taken).await;
         self.leave_alone(id);
-        Ok(Some(id))
+        match asked {
+            Ok(_)
+            | Err(PaymentError::Failed(_) | PaymentError::Unknown | PaymentError::Currency) => {
+                Ok(Some(id))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Of what is settled by now, nothing comes of it.

@@ -73,7 +73,9 @@ impl Book {
         let envelope = Envelope::new(name("stripe"), command);
         match decide(&self.state, &envelope, self.now)? {
             Decision::Record(_, events) => {
-                events.iter().for_each(|event| self.record(event.clone()));
+                for event in &events {
+                    self.record(event.clone());
+                }
                 Ok(events)
             }
             Decision::Already(_) | Decision::Nothing => Ok(Vec::new()),

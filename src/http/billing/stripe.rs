@@ -99,7 +99,11 @@ async fn checkout(
             let head = state.views().head();
             Ok(Reply::written(&receipt, session).at(head).with_status(axum::http::StatusCode::OK))
         }
-        Asked::Payment(_) => Err(Problem::internal(&"a page is no page")),
+        // The book has lost the page, as after a backup, and knows the payment from Stripe alone.
+        Asked::Payment(_) => {
+            let detail = "the page is not on record, and what was paid on it is credited already";
+            Err(Problem::new(Kind::Conflict, "payment_settled", detail))
+        }
     }
 }
 

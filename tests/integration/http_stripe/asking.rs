@@ -10,6 +10,7 @@ use super::{
 use crate::support::calls::NOON;
 use crate::support::eventually;
 use crate::support::http::Answer;
+use crate::support::people::token;
 use crate::support::service::Setup;
 use crate::support::stripe::{Behaviour, SECRET_KEY, Stripe};
 use crate::support::stripe_webhooks::{SECRET, tell};
@@ -291,4 +292,50 @@ async fn payments_are_listed_newest_first_and_page_by_page() {
     service.read(&format!("/api/v1/billing/top-ups/{}", "0".repeat(32))).await.expect(404);
     service.read(&format!("{TOP_UPS}&limit=0")).await.expect(400);
     service.read("/api/v1/billing/top-ups?organizationId=nobody").await.expect(404);
+}
+
+#[tokio::test]
+async fn an_administrator_pays_for_their_own_tenant_and_sees_no_other() {
+    let (_stripe, service) = service().await;
+    register(&service, "umbrella").await;
+    let of = |tenant: &str| {
+        token(&json!({"id": "chief", "role": "tenant_admin", "organizationId": tenant}))
+    };
+    let pay = |tenant: &str, body: Value| {
+        let request = service.ask_as_nobody(Method::POST, TOP_UP).bearer_auth(of(tenant));
+        Answer::to(request.header("Idempotency-Key", "k").json(&body))
+    };
+    let theirs = pay("umbrella", json!({"amount": 30})).await.expect(201).json();
+    let ours = pay("acme", json!({"amount": 20})).await.expect(201).json();
+    assert_ne!(theirs["id"], ours["id"], "the same key of another");
+    pay("umbrella", of_acme(json!(20))).await.expect(403);
+
+    let read = |tenant: &str, path: String| {
+        Answer::to(service.ask_as_nobody(Method::GET, &path).bearer_auth(of(tenant)))
+    };
+    let path = |top_up: &Value| format!("/api/v1/billing/top-ups/{}", text(top_up, "id"));
+    let list = "/api/v1/billing/top-ups".to_owned();
+    let seen = read("acme", list.clone()).await.expect(200).json();
+    assert_eq!((seen.as_array().map(Vec::len), &seen[0]["id"]), (Some(1), &ours["id"]));
+    read("acme", path(&ours)).await.expect(200);
+    read("acme", path(&theirs)).await.expect(404);
+    read("umbrella", path(&ours)).await.expect(404);
+    read("umbrella", format!("{list}?organizationId=acme")).await.expect(403);
+}
+
+#[tokio::test]
+async fn what_becomes_of_payments_is_counted() {
+    let (stripe, service) = service().await;
+    let begun = top_up(&service, "k", "20").await.expect(201).json();
+    let payment = stripe.pay(text(&begun, "stripePaymentIntentId"));
+    tell(&service, "payment_intent.succeeded", &payment).await.expect(200);
+    tell(&service, "payment_intent.succeeded", &payment).await.expect(200);
+    let metrics = service.read("/metrics").await.expect(200).text;
+    for line in [
+        r#"stripe_requests_total{outcome="done"} 1"#,
+        r#"stripe_webhooks_total{outcome="taken"} 2"#,
+        r#"top_ups_total{outcome="succeeded"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "no `{line}` in {metrics}");
+    }
 }

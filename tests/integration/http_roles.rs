@@ -62,7 +62,7 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         "specversion": "1.0", "id": "by-event", "source": "/g", "type": "llm.consumption",
         "data": of_ann("by-event"),
     });
-    BTreeMap::from([
+    let mut table = BTreeMap::from([
         ("GET /health", open()),
         ("GET /health/ready", open()),
         ("GET /api/v1/openapi.json", open()),
@@ -85,27 +85,6 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("POST /api/v1/quota/transfer-in", writes(json!({"voucher_code": "x"}), EVERYONE)),
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
-        // Of another tenant's users an administrator knows nothing.
-        ("GET /api/v1/organization/users/{user}", reads("", OWN_USERS)),
-        ("PUT /api/v1/organization/users/{user}", writes(json!({"name": "Ann"}), OWN_USERS)),
-        ("DELETE /api/v1/organization/users/{user}", reads("", OWN_USERS)),
-        (
-            "PUT /api/v1/organization/users/{user}/password",
-            writes(json!({"password": "long enough for anyone"}), OWN_USERS),
-        ),
-        ("GET /api/v1/organization/api-keys", reads(OF_ACME, ADMINISTRATORS)),
-        (
-            "POST /api/v1/organization/api-keys",
-            writes(
-                json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"}),
-                [201, 201, 403, 403, 403],
-            ),
-        ),
-        ("DELETE /api/v1/organization/api-keys/{key}", reads("", OWN_USERS)),
-        ("GET /api/v1/auth/user", reads("", EVERYONE)),
-        ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
-        ("POST /api/v1/auth/signout", open()),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -150,14 +129,6 @@ fn table() -> BTreeMap<&'static str, Expectation> {
             "PUT /api/v1/admin/tenants/{tenant}/draw-rule",
             writes(json!({"rule": "none"}), developers(201)),
         ),
-        (
-            "POST /api/v1/organization/users",
-            writes(
-                json!({"userId": "eve-secret", "organizationId": "acme-secret"}),
-                // The administrator goes first.
-                [200, 201, 403, 403, 403],
-            ),
-        ),
         ("GET /api/v1/strategies", reads("", DEVELOPERS)),
         ("GET /api/v1/strategies/{strategy}", reads("", DEVELOPERS)),
         ("GET /api/v1/strategies/{strategy}/executions", reads("", DEVELOPERS)),
@@ -180,7 +151,44 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("POST /v1/chat/completions/quota/used/refresh", writes(counter("quota"), DEVELOPERS)),
         ("POST /v1/chat/completions/quota/used/delta", writes(counter("value"), DEVELOPERS)),
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
-    ])
+    ]);
+    table.extend(people());
+    table
+}
+
+/// Of users, sessions and API keys.
+fn people() -> Vec<(&'static str, Expectation)> {
+    vec![
+        ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
+        // Of another tenant's users an administrator knows nothing.
+        ("GET /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        ("PUT /api/v1/organization/users/{user}", writes(json!({"name": "Ann"}), OWN_USERS)),
+        ("DELETE /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        (
+            "PUT /api/v1/organization/users/{user}/password",
+            writes(json!({"password": "long enough for anyone"}), OWN_USERS),
+        ),
+        ("GET /api/v1/organization/api-keys", reads(OF_ACME, ADMINISTRATORS)),
+        (
+            "POST /api/v1/organization/api-keys",
+            writes(
+                json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"}),
+                [201, 201, 403, 403, 403],
+            ),
+        ),
+        ("DELETE /api/v1/organization/api-keys/{key}", reads("", OWN_USERS)),
+        ("GET /api/v1/auth/user", reads("", EVERYONE)),
+        ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
+        ("POST /api/v1/auth/signout", open()),
+        (
+            "POST /api/v1/organization/users",
+            writes(
+                json!({"userId": "eve-secret", "organizationId": "acme-secret"}),
+                // The administrator goes first.
+                [200, 201, 403, 403, 403],
+            ),
+        ),
+    ]
 }
 
 /// A strategy that nobody gets anything of.

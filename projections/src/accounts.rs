@@ -21,6 +21,8 @@ pub struct Account {
     pub role: Option<Role>,
     /// Whether nobody may act as this user.
     pub is_inactive: bool,
+    /// The tenant whose administrator last said so, or said otherwise; `None`: a developer.
+    pub set_within: Option<TenantId>,
     /// The hash of the password.
     pub password: Option<Sealed>,
     /// When the user last signed in.
@@ -201,6 +203,7 @@ impl Projection for Accounts {
                 let account = self.users.get_mut(set.user.number());
                 account.role = Some(set.role);
                 account.is_inactive = !set.active;
+                account.set_within = set.within;
                 account.updated_at = Some(at);
             }
             Event::PasswordSet(set) => {

@@ -53,7 +53,8 @@ pub(super) fn set(
     }
     let is_set = (account.role(), !account.is_inactive) == (role, active);
     if !is_set || (*creates && account.role.is_none()) {
-        events.push(Event::AccountSet(AccountSet { user, role, active }));
+        let within = within.as_ref().map(|tenant| naming.id(tenant));
+        events.push(Event::AccountSet(AccountSet { user, within, role, active }));
     }
     if command.attributes != Attributes::default() {
         let attributes = command.attributes.clone();

@@ -215,6 +215,7 @@ fn known(
 ) -> Result<(Caller, Option<SessionDigest>), AuthError> {
     let now = state.clock().now();
     state.views().look(|reading| {
+        let has_come = authenticated.is_ok();
         let (caller, session) = match authenticated {
             Ok(caller) => (caller, None),
             Err(AuthError::NoCredentials) => {
@@ -224,7 +225,7 @@ fn known(
             }
             Err(error) => (accounts::by_key(reading, keys, now).unwrap_or(Err(error))?, None),
         };
-        if accounts::is_inactive(reading, &caller) {
+        if accounts::is_shut_out(reading, &caller, has_come) {
             return Err(AuthError::AccountInactive);
         }
         Ok((caller, session))

@@ -28,7 +28,7 @@ use super::{AppState, auth::API_KEY_HEADER, problem::ProblemBody};
     ),
     components(schemas(ProblemBody<'static>)),
     modifiers(&Credentials),
-    security(("api_key" = []), ("token" = [])),
+    security(("api_key" = []), ("token" = []), ("session" = [])),
     tags(
         (name = "service", description = "How the service is doing"),
         (name = "admin", description = "For developers"),
@@ -45,6 +45,10 @@ impl Modify for Credentials {
         components.add_security_scheme(
             "api_key",
             SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(API_KEY_HEADER.as_str()))),
+        );
+        components.add_security_scheme(
+            "session",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("__Host-tallybook-session"))),
         );
         components.add_security_scheme(
             "token",

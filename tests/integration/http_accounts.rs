@@ -240,6 +240,32 @@ async fn an_administrator_has_a_say_over_their_own_tenants_users_alone() {
 }
 
 #[tokio::test]
+async fn an_administrator_shuts_out_nobody_who_is_known_from_elsewhere() {
+    let service = service().await;
+    // Ids that the book does not know, whose holders have tokens.
+    for user in ["root", "umbrella-chief", "worker"] {
+        let body = json!({"userId": user, "status": "inactive"});
+        by(&service, "acme", Method::POST, USERS, &body).await.expect(201);
+    }
+    let who = async |id: &str, role: &str, tenant: &str| {
+        let claims = json!({"id": id, "role": role, "organizationId": tenant});
+        let request = service.ask_as_nobody(Method::GET, "/api/v1/auth/user");
+        Answer::to(request.bearer_auth(token(&claims))).await
+    };
+    who("root", "developer", "acme").await.expect(200);
+    who("umbrella-chief", "tenant_admin", "umbrella").await.expect(200);
+    // But those of their own tenant.
+    let refused = who("worker", "tenant_user", "acme").await.expect(403);
+    assert_eq!(code(&refused), "account_inactive");
+    for user in ["root", "umbrella-chief"] {
+        service.put(&of(user), &json!({"status": "active"})).await.expect(200);
+        Answer::to(service.ask(Method::DELETE, &of(user))).await.expect(200);
+    }
+    who("root", "developer", "acme").await.expect(403);
+    who("umbrella-chief", "tenant_admin", "umbrella").await.expect(403);
+}
+
+#[tokio::test]
 async fn a_user_sets_no_password_but_their_own_and_not_the_first() {
     let service = service().await;
     for user in ["ann", "bob"] {

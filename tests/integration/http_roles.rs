@@ -143,48 +143,6 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
             "PUT /api/v1/organization/{tenant}/auto-top-up",
             writes(json!({"enabled": false}), ADMINISTRATORS),
         ),
-        ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
-        // Of another tenant's users an administrator knows nothing.
-        ("GET /api/v1/organization/users/{user}", reads("", OWN_USERS)),
-        ("PUT /api/v1/organization/users/{user}", writes(json!({"name": "Ann"}), OWN_USERS)),
-        ("DELETE /api/v1/organization/users/{user}", reads("", OWN_USERS)),
-        (
-            "PUT /api/v1/organization/users/{user}/password",
-            writes(json!({"password": "long enough for anyone"}), OWN_USERS),
-        ),
-        ("GET /api/v1/organization/api-keys", reads(OF_ACME, ADMINISTRATORS)),
-        (
-            "POST /api/v1/organization/api-keys",
-            writes(
-                json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"}),
-                [201, 201, 403, 403, 403],
-            ),
-        ),
-        ("DELETE /api/v1/organization/api-keys/{key}", reads("", OWN_USERS)),
-        ("GET /api/v1/auth/user", reads("", EVERYONE)),
-        ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
-        ("POST /api/v1/auth/signout", open()),
-        ("GET /api/v1/organization/users/{user}/consumption", reads("", [200, 200, 200, 200, 403])),
-        ("GET /api/v1/organization/projects", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/organization/projects/{project}/consumption", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/organization/projects/consumption/monthly", reads(MONTH_OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/overview", reads("", EVERYONE)),
-        ("GET /api/v1/analytics/consumption-trends", reads(DAYS_OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/top-tenants", reads("", EVERYONE)),
-        ("GET /api/v1/analytics/usage-patterns/peak-times", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/day-of-week", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/assistant-type", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/user-activity", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/revenue-trends", reads(DAYS_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/top-up-frequency", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/billing-deductions", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/by-tenant", reads("", [200, 200, 403, 200, 403])),
-        ("GET /api/v1/reports/monthly", reads(MONTH_OF_ACME, THE_USER)),
-        ("GET /api/v1/export/consumption/csv", reads(OF_ANN, THE_USER)),
-        ("GET /api/v1/export/consumption/json", reads(OF_ANN, THE_USER)),
-        ("GET /api/v1/export/reports/monthly/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/export/reports/monthly/pdf", reads(MONTH_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/export/focus/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -237,14 +195,6 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
             "PUT /api/v1/admin/tenants/{tenant}/draw-rule",
             writes(json!({"rule": "none"}), developers(201)),
         ),
-        (
-            "POST /api/v1/organization/users",
-            writes(
-                json!({"userId": "eve-secret", "organizationId": "acme-secret"}),
-                // The administrator goes first.
-                [200, 201, 403, 403, 403],
-            ),
-        ),
         ("GET /api/v1/strategies", reads("", DEVELOPERS)),
         ("GET /api/v1/strategies/{strategy}", reads("", DEVELOPERS)),
         ("GET /api/v1/strategies/{strategy}/executions", reads("", DEVELOPERS)),
@@ -269,6 +219,8 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
     ]);
     table.extend(tenants_and_holds());
+    table.extend(people());
+    table.extend(usage_and_reports());
     table
 }
 
@@ -290,6 +242,68 @@ fn tenants_and_holds() -> [(&'static str, Expectation); 9] {
         ("POST /api/v1/holds", writes(hold("by-role"), [200, 201, 403, 403, 403])),
         ("GET /api/v1/holds/{hold}", reads("", [200, 200, 403, 404, 403])),
         ("POST /api/v1/holds/{hold}/release", reads("", [200, 200, 403, 404, 403])),
+    ]
+}
+
+/// Of users, sessions and API keys.
+fn people() -> Vec<(&'static str, Expectation)> {
+    vec![
+        ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
+        // Of another tenant's users an administrator knows nothing.
+        ("GET /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        ("PUT /api/v1/organization/users/{user}", writes(json!({"name": "Ann"}), OWN_USERS)),
+        ("DELETE /api/v1/organization/users/{user}", reads("", OWN_USERS)),
+        (
+            "PUT /api/v1/organization/users/{user}/password",
+            writes(json!({"password": "long enough for anyone"}), OWN_USERS),
+        ),
+        ("GET /api/v1/organization/api-keys", reads(OF_ACME, ADMINISTRATORS)),
+        (
+            "POST /api/v1/organization/api-keys",
+            writes(
+                json!({"name": "k", "role": "tenant_admin", "organizationId": "acme-secret"}),
+                [201, 201, 403, 403, 403],
+            ),
+        ),
+        ("DELETE /api/v1/organization/api-keys/{key}", reads("", OWN_USERS)),
+        ("GET /api/v1/auth/user", reads("", EVERYONE)),
+        ("POST /api/v1/auth/signin", Expectation { body: json!({}), ..open_with(400) }),
+        ("POST /api/v1/auth/signout", open()),
+        (
+            "POST /api/v1/organization/users",
+            writes(
+                json!({"userId": "eve-secret", "organizationId": "acme-secret"}),
+                // The administrator goes first.
+                [200, 201, 403, 403, 403],
+            ),
+        ),
+    ]
+}
+
+/// Of usage as it is shown, reported and exported.
+fn usage_and_reports() -> Vec<(&'static str, Expectation)> {
+    vec![
+        ("GET /api/v1/organization/users/{user}/consumption", reads("", [200, 200, 200, 200, 403])),
+        ("GET /api/v1/organization/projects", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/{project}/consumption", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/consumption/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/overview", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/consumption-trends", reads(DAYS_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/top-tenants", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/usage-patterns/peak-times", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/day-of-week", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/assistant-type", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/user-activity", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/revenue-trends", reads(DAYS_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/top-up-frequency", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/billing-deductions", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/by-tenant", reads("", [200, 200, 403, 200, 403])),
+        ("GET /api/v1/reports/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/export/consumption/csv", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/consumption/json", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/reports/monthly/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/reports/monthly/pdf", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/focus/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
     ]
 }
 

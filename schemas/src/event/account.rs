@@ -10,6 +10,8 @@ use crate::{Role, Sealed, TenantId, Timestamp, UserId};
 pub struct AccountSet {
     /// Whose account.
     pub user: UserId,
+    /// The tenant whose administrator set it; `None`: a developer.
+    pub within: Option<TenantId>,
     /// What its holder may do.
     pub role: Role,
     /// Whether anyone may act as this user.

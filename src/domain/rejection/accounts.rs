@@ -31,16 +31,16 @@ pub enum AccountRejection {
         role: &'static str,
     },
     /// Nobody has spoken of the tenant.
-    #[error("there is no such organization")]
+    #[error("`organizationId` names no organization that is known here")]
     NoSuchTenant,
     /// A key of a user needs one.
     #[error("a `tenant_user` needs a `userId`")]
     UserNeeded,
     /// The user is not of the tenant of the key.
-    #[error("the user does not belong to this organization")]
+    #[error("`userId` names no user of this organization")]
     UserOfAnotherTenant,
     /// A key may no more than the user it stands for.
-    #[error("the user may less than a `{role}`")]
+    #[error("`role` must not be above the user's, who may less than a `{role}`")]
     RoleAboveUser {
         /// What the key's holder would be.
         role: &'static str,

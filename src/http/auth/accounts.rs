@@ -110,10 +110,19 @@ fn holder(books: &Books, key: &ApiKey) -> Option<Caller> {
     Some(Caller { role, tenant, user, actor, identity: Identity::default() })
 }
 
-/// Whether the caller is a user who may not act any more.
-pub(super) fn is_inactive(reading: &Reading, caller: &Caller) -> bool {
-    let user = caller.user.as_ref().and_then(|user| reading.books.names.find(user.as_str()));
-    user.is_some_and(|user: UserId| reading.books.accounts.account(user).is_inactive)
+/// Whether the caller is a user who may not act any more. Whoever is known from elsewhere, `has_come`
+/// with a role and a tenant that a tenant's administrator may have no say over: who merely gives an
+/// account the same id must not shut them out.
+pub(super) fn is_shut_out(reading: &Reading, caller: &Caller, has_come: bool) -> bool {
+    let books = &reading.books;
+    let user = caller.user.as_ref().and_then(|user| books.names.find(user.as_str()));
+    let Some(user): Option<UserId> = user else { return false };
+    let account = books.accounts.account(user);
+    let had_a_say = account.set_within.is_none_or(|within| {
+        let tenant = caller.tenant.as_ref().map(|tenant| books.names.find(tenant.as_str()));
+        caller.role != Role::Developer && tenant.is_none_or(|tenant| tenant == Some(within))
+    });
+    account.is_inactive && (had_a_say || !has_come)
 }
 
 fn name<Id: NameId>(books: &Books, id: Id) -> Option<Name> {

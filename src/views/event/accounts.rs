@@ -16,6 +16,7 @@ use super::text;
 pub enum AccountEventData {
     AccountSet {
         user_id: String,
+        within: Option<String>,
         role: Role,
         active: bool,
     },
@@ -47,9 +48,12 @@ impl AccountEventData {
     /// `None` for events that are not of these.
     pub(super) fn new(names: &Names, event: &Event) -> Option<Self> {
         Some(match event {
-            Event::AccountSet(AccountSet { user, role, active }) => {
-                Self::AccountSet { user_id: text(names, *user), role: *role, active: *active }
-            }
+            Event::AccountSet(AccountSet { user, within, role, active }) => Self::AccountSet {
+                user_id: text(names, *user),
+                within: within.map(|tenant| text(names, tenant)),
+                role: *role,
+                active: *active,
+            },
             Event::PasswordSet(PasswordSet { user, hash: _ }) => {
                 Self::PasswordSet { user_id: text(names, *user) }
             }

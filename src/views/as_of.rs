@@ -131,11 +131,11 @@ impl Views {
         through: Sequence,
         each: impl FnMut(&Recorded),
     ) -> Result<(), ReadError> {
-        self.follow_after(lists, Sequence::ZERO, through, each)
+        self.follow_from(lists, Sequence::ZERO, through, each)
     }
 
-    /// The same, without what was recorded up to `after`.
-    pub(super) fn follow_after(
+    /// As [`Self::follow`], of those after `after`.
+    pub(super) fn follow_from(
         &self,
         lists: &[&PostingList],
         after: Sequence,

@@ -256,7 +256,7 @@ impl Views {
         let (calls, zones) =
             self.look(|reading| (list_of(reading, whose), reading.usage.with_zones_alone()));
         let after = self.log.sequence_at(span.recorded_after())?;
-        self.follow_after(&[&calls], after, point.sequence, |recorded| {
+        self.follow_from(&[&calls], after, point.sequence, |recorded| {
             let (context, sequence, moment) = match &recorded.event {
                 Event::ConsumptionRecorded(call) => {
                     (&call.context, recorded.sequence, call.timestamp)

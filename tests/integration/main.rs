@@ -29,6 +29,7 @@ mod http_gateway_input;
 mod http_prices;
 mod http_quota;
 mod http_reports;
+mod http_revenue;
 mod http_roles;
 mod http_strategies;
 mod http_strategy_runs;

@@ -273,3 +273,105 @@ impl Projection for UsageByDay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::{
+        Charge, Consumption, ConsumptionRated, Draw, PriceVersion, ResponseDetails, ServiceTier,
+        TenantUpdated, TermChanges, UsageOrigin,
+    };
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(0);
+
+    fn context() -> CallContext {
+        CallContext {
+            tenant: TENANT,
+            request_id: ExternalId::Text("a".to_owned()),
+            user: Some(UserId(0)),
+            model: None,
+            assistant: None,
+            document: None,
+            conversation: None,
+        }
+    }
+
+    fn zone(zone: Change<Zone>) -> Event {
+        let terms = TermChanges { zone, ..TermChanges::default() };
+        Event::TenantUpdated(Box::new(TenantUpdated { tenant: TENANT, terms }))
+    }
+
+    fn kolkata() -> Zone {
+        let standard = bincode::config::standard();
+        let name = bincode::encode_to_vec("Asia/Kolkata", standard).expect("encodes");
+        bincode::decode_from_slice(&name, standard).expect("a zone").0
+    }
+
+    fn moment() -> Timestamp {
+        Timestamp::parse("2025-03-05T20:00:00Z").expect("RFC 3339")
+    }
+
+    fn call() -> Event {
+        Event::ConsumptionRecorded(Box::new(Consumption {
+            context: context(),
+            timestamp: moment(),
+            usage: Usage { prompt: 1, total: 1, ..Usage::default() },
+            origin: UsageOrigin::Reported,
+            tier: ServiceTier::Standard,
+            request: None,
+            response: ResponseDetails::default(),
+            waited: None,
+            charge: None,
+            draw: Draw::default(),
+        }))
+    }
+
+    fn rating(consumption: u64) -> Event {
+        Event::ConsumptionRated(Box::new(ConsumptionRated {
+            consumption: Sequence::new(consumption),
+            context: context(),
+            timestamp: moment(),
+            charge: Charge { cost: Money::from_units(5), version: PriceVersion(1) },
+            draw: Draw::default(),
+        }))
+    }
+
+    /// `day hour calls unrated cost` of each hour.
+    fn told(events: Vec<Event>) -> Vec<String> {
+        let mut usage = UsageByDay::default();
+        for (event, sequence) in events.into_iter().zip(1..) {
+            usage.apply(&Recorded {
+                sequence: Sequence::new(sequence),
+                recorded_at: moment(),
+                cause: Sequence::new(sequence),
+                command: None,
+                event,
+            });
+        }
+        let always = (Day::from_days(i32::MIN), Day::from_days(i32::MAX));
+        usage
+            .days(TENANT, always.0, always.1)
+            .flat_map(|(day, used)| used.by_hour.iter().map(move |hour| (day, *hour)))
+            .map(|(day, (hour, of))| {
+                format!("{day} {hour} {} {} {}", of.requests, of.unrated, of.cost.units())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_late_rating_lands_on_the_day_of_its_call() {
+        let events = vec![
+            call(),
+            zone(Change::Set(kolkata())),
+            call(),
+            zone(Change::Keep),
+            call(),
+            zone(Change::Clear),
+            call(),
+            rating(3),
+            rating(1),
+        ];
+        assert_eq!(told(events), ["2025-03-05 20 2 1 5", "2025-03-06 1 2 1 5"]);
+    }
+}

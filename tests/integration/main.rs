@@ -37,6 +37,7 @@ mod http_limits;
 mod http_prices;
 mod http_quota;
 mod http_reports;
+mod http_revenue;
 mod http_roles;
 mod http_sign_in;
 mod http_strategies;

@@ -50,6 +50,18 @@ async fn release(service: &Service, hold: u64) -> Value {
     Answer::to(service.ask(Method::POST, &path)).await.expect(200).json()
 }
 
+/// One half of a call of no tokens.
+async fn half(service: &Service, kind: &str, id: &str) {
+    let event = json!({
+        "specversion": "1.0", "id": id, "source": "/g", "type": format!("llm.{kind}"),
+        "time": NOON, "subject": "ann", "organizationid": "acme",
+        "data": {"model": "gpt-4", "tokenCount": 0},
+    });
+    let request = service.ask(Method::POST, "/api/v1/events");
+    let request = request.header("content-type", "application/cloudevents+json");
+    Answer::to(request.body(event.to_string())).await.expect(202);
+}
+
 /// Refused with this status, code, and these words in the detail.
 fn refused(answer: &Answer, status: u16, code: &str, words: &[&str]) {
     assert_eq!(answer.status, status, "{}", answer.text);
@@ -114,7 +126,19 @@ async fn a_request_is_held_once_while_it_is_open_and_never_after_it_was_made() {
     assert_eq!(service.head().await, head);
     let elsewhere = with(hold("a"), &json!({"organizationId": "umbrella"}));
     place(&service, &elsewhere).await.expect(201);
-    // The request half alone is no call yet; the whole one is.
+    // The request half alone is no call yet; the response half is one.
+    for (kind, id, status, code) in
+        [("request", "half", 201, ""), ("response", "other-half", 409, "call_recorded")]
+    {
+        half(&service, kind, id).await;
+        let nothing = with(hold(id), &json!({"amount": 0}));
+        let answer = place(&service, &nothing).await.expect(status);
+        assert_eq!(answer.json()["code"].as_str().unwrap_or_default(), code);
+    }
+    half(&service, "response", "half").await;
+    service.history_of("acme", 1).await;
+    let open = service.get(OPEN).await;
+    assert_eq!(open.as_array().map(Vec::len), Some(1), "settled by its two halves: {open}");
     service.send("/api/v1/consumption", &call("a", 1, 1)).await.expect(201);
     refused(&place(&service, &hold("a")).await, 409, "call_recorded", &["`a`"]);
     assert_eq!(service.read(OPEN).await.text, "[]");

@@ -246,3 +246,76 @@ impl Projection for Webhooks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::{Money, WalletToppedUp, WebhookRemoved};
+
+    use super::*;
+
+    const WEBHOOK: WebhookId = WebhookId([7; 16]);
+
+    fn apply(webhooks: &mut Webhooks, sequence: u64, event: Event) {
+        let sequence = Sequence::new(sequence);
+        let recorded_at = Timestamp::from_micros(i64::try_from(sequence.get()).expect("small"));
+        webhooks.apply(&Recorded { sequence, recorded_at, cause: sequence, command: None, event });
+    }
+
+    fn attempt(event: u64, attempt: u32, outcome: DeliveryOutcome) -> Event {
+        Event::DeliveryAttempted(DeliveryAttempted {
+            webhook: WEBHOOK,
+            event: Sequence::new(event),
+            attempt,
+            status: 0,
+            error: String::new(),
+            outcome,
+        })
+    }
+
+    fn due(webhooks: &Webhooks) -> Vec<(i64, u64)> {
+        let pending = webhooks.pending(WEBHOOK).cloned().unwrap_or_default();
+        assert_eq!(pending.all().count(), pending.by_due().count());
+        for (due_at, event) in pending.by_due() {
+            assert_eq!(pending.get(event).map(|delivery| delivery.due_at), Some(due_at));
+        }
+        pending.by_due().map(|(due_at, event)| (due_at.micros(), event.get())).collect()
+    }
+
+    #[test]
+    fn what_is_owed_is_what_was_told_and_has_not_ended() {
+        let mut webhooks = Webhooks::default();
+        let told = |tenant| {
+            let tenant = TenantId(tenant);
+            let amount = Money::from_units(1);
+            Event::WalletToppedUp(WalletToppedUp { tenant, amount, reference: String::new() })
+        };
+        apply(&mut webhooks, 1, told(0));
+        let set = WebhookSet {
+            webhook: WEBHOOK,
+            tenant: Some(TenantId(0)),
+            url: String::new(),
+            types: Vec::new(),
+            enabled: true,
+            secrets: Vec::new(),
+            description: String::new(),
+        };
+        apply(&mut webhooks, 2, Event::WebhookSet(Box::new(set)));
+        for (sequence, tenant) in [(3, 0), (4, 1), (5, 0), (6, 0)] {
+            apply(&mut webhooks, sequence, told(tenant));
+        }
+        assert_eq!(due(&webhooks), [(3, 3), (5, 5), (6, 6)]);
+        let later = DeliveryOutcome::RetryAt(Timestamp::from_micros(100));
+        apply(&mut webhooks, 7, attempt(3, 1, later));
+        apply(&mut webhooks, 8, attempt(5, 1, DeliveryOutcome::Delivered));
+        assert_eq!(due(&webhooks), [(6, 6), (100, 3)]);
+        let (webhook, event) = (WEBHOOK, Sequence::new(5));
+        let requested = DeliveryRequested { webhook, event };
+        apply(&mut webhooks, 9, Event::DeliveryRequested(requested));
+        assert_eq!(due(&webhooks), [(6, 6), (9, 5), (100, 3)]);
+        apply(&mut webhooks, 10, attempt(6, 1, DeliveryOutcome::Gone));
+        apply(&mut webhooks, 11, told(0));
+        assert_eq!(due(&webhooks), [(9, 5), (100, 3)], "nothing new for who is gone");
+        apply(&mut webhooks, 12, Event::WebhookRemoved(WebhookRemoved { webhook }));
+        assert_eq!(due(&webhooks), []);
+    }
+}

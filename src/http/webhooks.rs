@@ -25,7 +25,7 @@ use crate::{
     webhooks::{SECRET_FIELD, signature::Secret},
     writer::{Outcome, Receipt},
 };
-use draft::{Changes, Draft, Rotation, SetUp, read_secret};
+use draft::{Changes, Draft, Rotation, SetUp, mark};
 
 /// How long a secret signs beside the one that replaced it.
 const ROTATION_SECONDS: i64 = 86_400;
@@ -185,7 +185,8 @@ async fn create(
     body::Json(draft): body::Json<Draft>,
 ) -> Result<Reply<WebhookEndpoint>, Problem> {
     let tenant = caller.tenant_scope(draft.organization_id.clone())?.tenant;
-    let (secret, mark) = read_secret(draft.secret.as_deref())?;
+    let secret = secret_of(draft.secret.as_deref())?;
+    let asked = mark("create", &draft)?;
     let set_up = draft.set_up(&state)?;
     alone(state.clone(), async move {
         let id = WebhookId(*uuid::Uuid::now_v7().as_bytes());
@@ -197,7 +198,7 @@ async fn create(
         })
         .await?;
         let secrets = vec![WebhookSecret { sealed, signs_until: None }];
-        let command = set_up.command(id, true, tenant, secrets, mark);
+        let command = set_up.command(id, true, tenant, secrets, asked);
         let outcome = submit(&state, &caller, key, command).await;
         let is_new = matches!(&outcome, Ok(Receipt { outcome: Outcome::Recorded, .. }));
         if !is_new {
@@ -249,12 +250,13 @@ async fn update(
     Path(id): Path<WebhookId>,
     body::Json(changes): body::Json<Changes>,
 ) -> Result<Reply<WebhookEndpoint>, Problem> {
+    let asked = mark("update", &changes)?;
     alone(state.clone(), async move {
         let (_, before) = find(&state, &caller, id)?;
         let set_up = changes.over(&state, &before)?;
         let secrets = still_signing(&before, state.clock().now());
         let tenant = name_of(&state, before.tenant)?;
-        let command = set_up.command(id, false, tenant, secrets, [0; 16]);
+        let command = set_up.command(id, false, tenant, secrets, asked);
         let receipt = submit(&state, &caller, key, command).await?;
         let (_, view) = show(&state, id)?;
         Ok(written(&receipt, view))
@@ -276,8 +278,8 @@ async fn rotate(
     rotation: Option<body::Json<Rotation>>,
 ) -> Result<Reply<WebhookEndpoint>, Problem> {
     let given = rotation.and_then(|body::Json(rotation)| rotation.secret);
-    let (secret, _) = read_secret(given.as_deref())?;
-    let mark = draft::mark("rotate", given.as_deref());
+    let secret = secret_of(given.as_deref())?;
+    let asked = mark("rotate", &given)?;
     alone(state.clone(), async move {
         let (_, before) = find(&state, &caller, id)?;
         let now = state.clock().now();
@@ -299,7 +301,7 @@ async fn rotate(
                 .map(|old| WebhookSecret { signs_until: old.signs_until.or(Some(until)), ..old }),
         );
         let tenant = name_of(&state, before.tenant)?;
-        let command = SetUp::of(&before).command(id, false, tenant, secrets, mark);
+        let command = SetUp::of(&before).command(id, false, tenant, secrets, asked);
         let receipt = submit(&state, &caller, key, command).await?;
         let (_, view) = show(&state, id)?;
         let secret = (receipt.outcome == Outcome::Recorded).then(|| secret.to_text());

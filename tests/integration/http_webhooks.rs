@@ -122,8 +122,8 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
     service.advance_clock_to("2026-03-01T00:00:00Z").await;
 
     inbox.behave(Behaviour::status(200));
-    let retry = format!("{}/deliveries/{event}/retry", path_of(&endpoint));
-    service.send_as("again", &retry, &Value::Null).await.expect(202);
+    let repeat = format!("{}/deliveries/{event}/retry", path_of(&endpoint));
+    service.send_as("again", &repeat, &Value::Null).await.expect(202);
     let received = inbox.gets(11).await;
     let seen = attempted(&service, &endpoint, 11).await;
     assert_eq!(seen["attempts"][0]["outcome"], "delivered");
@@ -134,7 +134,7 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
         assert!(one.is_signed_by(endpoint["secret"].as_str().expect("a secret")));
     }
     // The same request again is the same.
-    let again = service.send_as("again", &retry, &Value::Null).await.expect(202);
+    let again = service.send_as("again", &repeat, &Value::Null).await.expect(202);
     assert_eq!(again.header("idempotency-hit"), "true");
     for other in [1, 999_999] {
         let path = format!("{}/deliveries/{other}/retry", path_of(&endpoint));
@@ -155,15 +155,14 @@ async fn who_is_gone_is_left_alone_until_somebody_says_otherwise() {
     let gone = service.get(&path).await;
     assert_eq!((&gone["enabled"], &gone["goneAt"]), (&json!(false), &json!(NOON)));
     pay_in(&service, "acme", "2").await;
-    let retry = format!("{path}/deliveries/{event}/retry");
-    let refused = service.send(&retry, &Value::Null).await.expect(409);
+    let repeat = format!("{path}/deliveries/{event}/retry");
+    let refused = service.send(&repeat, &Value::Null).await.expect(409);
     assert_eq!(refused.json()["code"], "webhook_disabled");
 
     inbox.behave(Behaviour::status(204));
-    let changes = json!({"enabled": true});
-    let changed = Answer::to(service.ask(Method::PUT, &path).json(&changes)).await.expect(200);
-    let changed = changed.json();
-    assert_eq!((&changed["enabled"], &changed["goneAt"]), (&json!(true), &Value::Null));
+    let enable = service.ask(Method::PUT, &path).json(&json!({"enabled": true}));
+    let back = Answer::to(enable).await.expect(200).json();
+    assert_eq!((&back["enabled"], &back["goneAt"]), (&json!(true), &Value::Null));
     let third = pay_in(&service, "acme", "3").await;
     let received = inbox.gets(2).await;
     let ids: Vec<_> = received.iter().map(|one| one.header("webhook-id").to_owned()).collect();
@@ -291,6 +290,30 @@ async fn a_replaced_secret_signs_for_a_day_beside_the_new_one() {
         let signatures = received.header("webhook-signature").split(' ').count();
         assert_eq!(signatures, signed.iter().filter(|signed| **signed).count());
     }
+}
+
+#[tokio::test]
+async fn a_repeat_is_a_repeat_whatever_happened_in_between() {
+    let service = setup().start().await;
+    let endpoint = endpoint(&service, "https://example.com/one").await;
+    let path = path_of(&endpoint);
+    let put = async |key: &str, changes: Value| {
+        let request = service.ask(Method::PUT, &path).header("Idempotency-Key", key);
+        Answer::to(request.json(&changes)).await
+    };
+    put("off", json!({"enabled": false})).await.expect(200);
+    service.send_as("new", &format!("{path}/secret/rotate"), &json!({})).await.expect(200);
+    put("on", json!({"enabled": true, "url": "https://example.com/two"})).await.expect(200);
+    let head = service.head().await;
+    for _ in 0..2 {
+        let again = put("off", json!({"enabled": false})).await.expect(200);
+        assert_eq!(again.header("idempotency-hit"), "true");
+        assert_eq!(again.json()["url"], "https://example.com/two");
+        let again = service.send_as("new", &format!("{path}/secret/rotate"), &json!({})).await;
+        assert_eq!(again.expect(200).header("idempotency-hit"), "true");
+        put("off", json!({"enabled": true})).await.expect(422);
+    }
+    assert_eq!(service.head().await, head);
 }
 
 #[tokio::test]

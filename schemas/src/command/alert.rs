@@ -34,9 +34,9 @@ pub struct SetWebhook {
     pub secrets: Vec<WebhookSecret>,
     /// In words.
     pub description: String,
-    /// Tells the secret that the sender asks for from others, without showing it; all zeros when none
-    /// is asked for.
-    pub secret_mark: [u8; 16],
+    /// Tells what the sender has asked for, without showing it: the same for the same request, whatever
+    /// the endpoint was before.
+    pub asked: [u8; 16],
 }
 
 impl SetWebhook {
@@ -44,16 +44,7 @@ impl SetWebhook {
     /// the sender's choosing.
     pub(super) fn asked_for(&self) -> impl Encode + use<> {
         let webhook = if self.creates { WebhookId([0; 16]) } else { self.webhook };
-        (
-            webhook,
-            self.creates,
-            self.tenant.clone(),
-            self.url.clone(),
-            self.types.clone(),
-            self.enabled,
-            self.description.clone(),
-            self.secret_mark,
-        )
+        (webhook, self.creates, self.asked)
     }
 }
 

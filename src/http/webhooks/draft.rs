@@ -2,17 +2,17 @@
 
 use projections::webhooks::Endpoint;
 use schemas::{Command, Name, SetWebhook, WebhookId, WebhookSecret};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{secret_of, wrong_url};
+use super::wrong_url;
 use crate::{
     http::{AppState, problem::Problem},
-    webhooks::{address, signature::Secret},
+    webhooks::address,
 };
 
 /// An endpoint to be made.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Draft {
     /// Whose events it gets; when left out, the caller's own, and a developer's: every tenant's.
@@ -34,7 +34,7 @@ pub(super) struct Draft {
 }
 
 /// What is to change of an endpoint.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Changes {
     /// Where events are sent.
@@ -48,7 +48,7 @@ pub(super) struct Changes {
 }
 
 /// A change of secrets.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rotation {
     /// The new one: `whsec_` and 24 to 64 bytes in base64. One is made when it is left out.
@@ -106,7 +106,7 @@ impl SetUp {
         creates: bool,
         tenant: Option<Name>,
         secrets: Vec<WebhookSecret>,
-        secret_mark: [u8; 16],
+        asked: [u8; 16],
     ) -> Command {
         let Self { url, types, enabled, description } = self;
         Command::SetWebhook(Box::new(SetWebhook {
@@ -118,7 +118,7 @@ impl SetUp {
             enabled,
             secrets,
             description,
-            secret_mark,
+            asked,
         }))
     }
 }
@@ -128,17 +128,11 @@ fn check_url(state: &AppState, url: &str) -> Result<(), Problem> {
     address::parse(url, allow_private).map(drop).map_err(wrong_url)
 }
 
-/// The secret that is asked for, or a new one; and what tells it from others.
-pub(super) fn read_secret(given: Option<&str>) -> Result<(Secret, [u8; 16]), Problem> {
-    let mark = given.map_or([0; 16], |given| mark("secret", Some(given)));
-    Ok((secret_of(given)?, mark))
-}
-
-/// Tells what is asked for from others, without showing it.
-pub(super) fn mark(what: &str, given: Option<&str>) -> [u8; 16] {
+/// Tells what is asked for from everything else, without showing it.
+pub(super) fn mark(what: &str, asked: &impl Serialize) -> Result<[u8; 16], Problem> {
+    let text = serde_json::to_vec(asked).map_err(|error| Problem::internal(&error))?;
     let mut mark = [0; 16];
-    let mut hasher = blake3::Hasher::new_derive_key("tallybook 2026-11-25 secrets of webhooks");
-    hasher.update(what.as_bytes()).update(&[0]).update(given.unwrap_or_default().as_bytes());
-    hasher.finalize_xof().fill(&mut mark);
-    mark
+    let mut hasher = blake3::Hasher::new_derive_key("tallybook 2026-11-25 requests of webhooks");
+    hasher.update(what.as_bytes()).update(&[0]).update(&text).finalize_xof().fill(&mut mark);
+    Ok(mark)
 }

@@ -2,6 +2,7 @@
 //! To release a new format, add a directory beside `v1`; never change what is in one.
 
 mod v2;
+mod v3;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,8 +27,12 @@ struct Format {
     events: Vec<Event>,
 }
 
-fn formats() -> [Format; 2] {
-    [Format { name: "v1", events: v1() }, Format { name: "v2", events: v2::events() }]
+fn formats() -> [Format; 3] {
+    [
+        Format { name: "v1", events: v1() },
+        Format { name: "v2", events: v2::events() },
+        Format { name: "v3", events: v3::events() },
+    ]
 }
 
 impl Format {

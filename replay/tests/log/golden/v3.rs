@@ -9,8 +9,8 @@ use schemas::{
     HoldPlaced, HoldReleased, LimitKind, ModelId, Money, PasswordSet, Period, PeriodClosed, Role,
     Sealed, SessionClosed, SessionOpened, StatusReason, TenantId, TenantStatus,
     TenantStatusChanged, TenantUpdated, TermChanges, TopUpFailed, TopUpId, TopUpKind, TopUpLinked,
-    TopUpStarted, TopUpSucceeded, UserId, WalletCredited, WebhookId, WebhookRemoved, WebhookSet,
-    Zone,
+    TopUpStarted, TopUpSucceeded, TopUpTerms, UserId, WalletCredited, WebhookId, WebhookRemoved,
+    WebhookSecret, WebhookSet, Zone,
 };
 
 use crate::support::{at, second};
@@ -72,7 +72,10 @@ fn tenants() -> Vec<Event> {
 
 fn accounts() -> Vec<Event> {
     let user = UserId(1);
-    let account = |role, active| Event::AccountSet(AccountSet { user, role, active });
+    let account = |role, active: bool| {
+        let within = (!active).then_some(TenantId(300));
+        Event::AccountSet(AccountSet { user, within, role, active })
+    };
     let session = [0xA5; 32];
     vec![
         account(Role::TenantUser, true),
@@ -161,7 +164,16 @@ fn top_ups() -> Vec<Event> {
     let (top_up, tenant, amount) = (TopUpId([0xEF; 16]), TenantId(300), money(10));
     let kinds =
         [TopUpKind::Checkout, TopUpKind::PaymentIntent, TopUpKind::Auto, TopUpKind::Unannounced];
-    let started = |kind| Event::TopUpStarted(TopUpStarted { top_up, tenant, amount, kind });
+    let terms = TopUpTerms {
+        payment_method: Some("pm_1".to_owned()),
+        customer: None,
+        success_url: Some("https://example.com/paid".to_owned()),
+        cancel_url: None,
+    };
+    let started = |kind| {
+        let terms = terms.clone();
+        Event::TopUpStarted(Box::new(TopUpStarted { top_up, tenant, amount, kind, terms }))
+    };
     let mut events = kinds.map(started).to_vec();
     let payment_intent = "pi_1".to_owned();
     events.extend([
@@ -224,7 +236,10 @@ fn webhooks() -> Vec<Event> {
         url: "https://example.com/hook".to_owned(),
         types: vec!["bill.posted".to_owned()],
         enabled: true,
-        secrets: vec![sealed(3), sealed(4)],
+        secrets: vec![
+            WebhookSecret { sealed: sealed(3), signs_until: None },
+            WebhookSecret { sealed: sealed(4), signs_until: Some(second(9)) },
+        ],
         description: String::new(),
     }))];
     events.push(Event::WebhookRemoved(WebhookRemoved { webhook }));

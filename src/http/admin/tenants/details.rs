@@ -101,16 +101,16 @@ async fn details(
         let zone = books.tenants.terms(tenant).zone.now().0;
         let month = now.day_in(zone).first_of_month();
         let used = books.limit_usage.used_in_month(tenant, month);
-        let stats = Stats {
+        let used_now = Stats {
             user_count: books.directory.tenant(tenant).users.len(),
             total_tokens: used.tokens,
             total_cost: used.cost,
         };
         let bills = books.bills.of(tenant).iter().rev().take(BILLS_MAX);
         let bills: Vec<Bill> = bills.map(Bill::from).collect();
-        Some((Sealed::new(reading, tenant), stats, bills))
+        Some((Sealed::new(reading, tenant), used_now, bills))
     });
-    let (tenant, stats, billing_history) = found.ok_or_else(no_such_tenant)?;
+    let (tenant, used_now, billing_history) = found.ok_or_else(no_such_tenant)?;
     let tenant = tenant.unseal(state.vault());
-    Ok(Reply::read(sequence, Details { tenant, stats, billing_history }))
+    Ok(Reply::read(sequence, Details { tenant, stats: used_now, billing_history }))
 }

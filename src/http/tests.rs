@@ -361,7 +361,7 @@ async fn the_documentation_needs_nobody_else() {
         "#/components/schemas/Problem"
     );
     assert!(document["components"]["schemas"]["Problem"].is_object());
-    assert_eq!(document["security"], json!([{"api_key": []}, {"token": []}]));
+    assert_eq!(document["security"], json!([{"api_key": []}, {"token": []}, {"session": []}]));
     assert_eq!(document["paths"]["/health"]["get"]["security"], json!([{}]));
 }
 

@@ -59,7 +59,7 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         "specversion": "1.0", "id": "by-event", "source": "/g", "type": "llm.consumption",
         "data": of_ann("by-event"),
     });
-    BTreeMap::from([
+    let mut table = BTreeMap::from([
         ("GET /health", open()),
         ("GET /health/ready", open()),
         ("GET /api/v1/openapi.json", open()),
@@ -83,27 +83,6 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/organization/users", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/organization/users/{user}/consumption", reads("", [200, 200, 200, 200, 403])),
-        ("GET /api/v1/organization/projects", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/organization/projects/{project}/consumption", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/organization/projects/consumption/monthly", reads(MONTH_OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/overview", reads("", EVERYONE)),
-        ("GET /api/v1/analytics/consumption-trends", reads(DAYS_OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/top-tenants", reads("", EVERYONE)),
-        ("GET /api/v1/analytics/usage-patterns/peak-times", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/day-of-week", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/assistant-type", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/usage-patterns/user-activity", reads(OF_ACME, THE_USER)),
-        ("GET /api/v1/analytics/revenue-trends", reads(DAYS_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/top-up-frequency", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/billing-deductions", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/analytics/revenue/by-tenant", reads("", [200, 200, 403, 200, 403])),
-        ("GET /api/v1/reports/monthly", reads(MONTH_OF_ACME, THE_USER)),
-        ("GET /api/v1/export/consumption/csv", reads(OF_ANN, THE_USER)),
-        ("GET /api/v1/export/consumption/json", reads(OF_ANN, THE_USER)),
-        ("GET /api/v1/export/reports/monthly/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/export/reports/monthly/pdf", reads(MONTH_OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/export/focus/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -177,7 +156,36 @@ fn table() -> BTreeMap<&'static str, Expectation> {
         ("POST /v1/chat/completions/quota/used/refresh", writes(counter("quota"), DEVELOPERS)),
         ("POST /v1/chat/completions/quota/used/delta", writes(counter("value"), DEVELOPERS)),
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
-    ])
+    ]);
+    table.extend(usage_routes());
+    table
+}
+
+/// What tells of usage and money from several sides.
+fn usage_routes() -> [(&'static str, Expectation); 21] {
+    [
+        ("GET /api/v1/organization/users/{user}/consumption", reads("", [200, 200, 200, 200, 403])),
+        ("GET /api/v1/organization/projects", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/{project}/consumption", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/organization/projects/consumption/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/overview", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/consumption-trends", reads(DAYS_OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/top-tenants", reads("", EVERYONE)),
+        ("GET /api/v1/analytics/usage-patterns/peak-times", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/day-of-week", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/assistant-type", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/usage-patterns/user-activity", reads(OF_ACME, THE_USER)),
+        ("GET /api/v1/analytics/revenue-trends", reads(DAYS_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/top-up-frequency", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/billing-deductions", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/analytics/revenue/by-tenant", reads("", [200, 200, 403, 200, 403])),
+        ("GET /api/v1/reports/monthly", reads(MONTH_OF_ACME, THE_USER)),
+        ("GET /api/v1/export/consumption/csv", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/consumption/json", reads(OF_ANN, THE_USER)),
+        ("GET /api/v1/export/reports/monthly/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/reports/monthly/pdf", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/export/focus/csv", reads(MONTH_OF_ACME, ADMINISTRATORS)),
+    ]
 }
 
 /// A strategy that nobody gets anything of.

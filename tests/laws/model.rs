@@ -534,7 +534,9 @@ impl Model {
                 };
                 put("all", String::new(), &usage.totals);
                 let users = usage.by_user.iter();
-                users.for_each(|(id, user)| put("user", names.text(*id).to_string(), &user.totals));
+                users.for_each(|(id, active)| {
+                    put("user", names.text(*id).to_string(), &active.totals);
+                });
                 let models = usage.by_model.iter();
                 models.for_each(|(id, totals)| put("model", names.text(*id).to_string(), totals));
             }

@@ -207,6 +207,25 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
         ),
         file("[gateway]\ntimeout_ms = 0", "`gateway.timeout_ms` (FILE): must be at least 1"),
         variable(
+            &[("JWT_JWKS_URL", "id.example")],
+            "`auth.jwt.jwks_url` (JWT_JWKS_URL): must be an `http://` or `https://` address",
+        ),
+        variable(
+            &[("TALLYBOOK__AUTH__API_KEYS", "s3cret")],
+            "`auth.api_keys` (TALLYBOOK__AUTH__API_KEYS): must be a list of tables in TOML, like `[{key = \"…\", role = \"…\", name = \"…\"}]`",
+        ),
+    ] {
+        assert_eq!(load(given), Err(format!("configuration: {line}")));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_payments_is_one_line_as_well() {
+    let file = |file: &'static str, line: &str| (Given { file, ..NOTHING }, line.to_owned());
+    let variable =
+        |variables: &'static [_], line: &str| (Given { variables, ..NOTHING }, line.to_owned());
+    for (given, line) in [
+        variable(
             &[("STRIPE_SECRET_KEY", "sk s3cret")],
             "`stripe.secret_key` (STRIPE_SECRET_KEY): must be visible characters without spaces",
         ),
@@ -226,14 +245,6 @@ fn anything_wrong_is_one_line_with_the_key_and_the_reason() {
         file(
             "[billing]\npublic_url = 'https://tally.example/?x=1'",
             "`billing.public_url` (FILE): must end with its path",
-        ),
-        variable(
-            &[("JWT_JWKS_URL", "id.example")],
-            "`auth.jwt.jwks_url` (JWT_JWKS_URL): must be an `http://` or `https://` address",
-        ),
-        variable(
-            &[("TALLYBOOK__AUTH__API_KEYS", "s3cret")],
-            "`auth.api_keys` (TALLYBOOK__AUTH__API_KEYS): must be a list of tables in TOML, like `[{key = \"…\", role = \"…\", name = \"…\"}]`",
         ),
     ] {
         assert_eq!(load(given), Err(format!("configuration: {line}")));

@@ -214,7 +214,8 @@ impl Views {
 
 impl EventData {
     fn new(names: &Names, recorded: &Recorded) -> Self {
-        match &recorded.event {
+        let event = &recorded.event;
+        match event {
             Event::NameIntroduced(event) => Self::NameIntroduced {
                 kind: event.kind,
                 number: event.number,
@@ -252,7 +253,7 @@ impl EventData {
             Event::QuotaRecharged(_)
             | Event::QuotaExpired(_)
             | Event::WalletToppedUp(_)
-            | Event::WalletAdjusted(_) => Self::of_amounts(names, &recorded.event),
+            | Event::WalletAdjusted(_) => Self::of_amounts(names, event),
             Event::RequestReceived(_)
             | Event::ResponseReceived(_)
             | Event::PairingTimedOut(_)
@@ -262,48 +263,40 @@ impl EventData {
             Event::TenantUpdated(_)
             | Event::TenantStatusChanged(_)
             | Event::ConsumptionLimitsSet(_)
-            | Event::AutoTopUpSet(_) => match TenantEventData::new(names, &recorded.event) {
-                Some(data) => Self::Tenant(Box::new(data)),
-                None => unreachable!("not an event of tenants: {}", recorded.event.type_name()),
-            },
+            | Event::AutoTopUpSet(_) => {
+                Self::of(TenantEventData::new(names, event), Self::Tenant, event)
+            }
             Event::AccountSet(_)
             | Event::PasswordSet(_)
             | Event::SessionOpened(_)
             | Event::SessionClosed(_)
             | Event::ApiKeyIssued(_)
-            | Event::ApiKeyRevoked(_) => match AccountEventData::new(names, &recorded.event) {
-                Some(data) => Self::Account(Box::new(data)),
-                None => unreachable!("not an event of accounts: {}", recorded.event.type_name()),
-            },
+            | Event::ApiKeyRevoked(_) => {
+                Self::of(AccountEventData::new(names, event), Self::Account, event)
+            }
             Event::HoldPlaced(_) | Event::HoldReleased(_) | Event::HoldExpired(_) => {
-                match HoldEventData::new(names, &recorded.event) {
-                    Some(data) => Self::Hold(Box::new(data)),
-                    None => unreachable!("not an event of holds: {}", recorded.event.type_name()),
-                }
+                Self::of(HoldEventData::new(names, event), Self::Hold, event)
             }
             Event::BillItemized(_)
             | Event::BillPosted(_)
             | Event::WalletCredited(_)
-            | Event::PeriodClosed(_) => match BillEventData::new(names, &recorded.event) {
-                Some(data) => Self::Bill(Box::new(data)),
-                None => unreachable!("not an event of bills: {}", recorded.event.type_name()),
-            },
+            | Event::PeriodClosed(_) => {
+                Self::of(BillEventData::new(names, event), Self::Bill, event)
+            }
             Event::TopUpStarted(_)
             | Event::TopUpLinked(_)
             | Event::TopUpSucceeded(_)
-            | Event::TopUpFailed(_) => match TopUpEventData::new(names, &recorded.event) {
-                Some(data) => Self::TopUp(Box::new(data)),
-                None => unreachable!("not an event of top_ups: {}", recorded.event.type_name()),
-            },
+            | Event::TopUpFailed(_) => {
+                Self::of(TopUpEventData::new(names, event), Self::TopUp, event)
+            }
             Event::AlertRaised(_)
             | Event::AlertCleared(_)
             | Event::WebhookSet(_)
             | Event::WebhookRemoved(_)
             | Event::DeliveryAttempted(_)
-            | Event::DeliveryRequested(_) => match AlertEventData::new(names, &recorded.event) {
-                Some(data) => Self::Alert(Box::new(data)),
-                None => unreachable!("not an event of alerts: {}", recorded.event.type_name()),
-            },
+            | Event::DeliveryRequested(_) => {
+                Self::of(AlertEventData::new(names, event), Self::Alert, event)
+            }
             Event::UserDescribed(_)
             | Event::UserErased(_)
             | Event::QuotaWithdrawn(_)
@@ -319,10 +312,17 @@ impl EventData {
             | Event::VoucherItemReserved(_)
             | Event::VoucherIssued(_)
             | Event::VoucherItemSettled(_)
-            | Event::VoucherClosed(_) => match QuotaEventData::new(names, &recorded.event) {
-                Some(data) => Self::Quota(Box::new(data)),
-                None => unreachable!("not an event of quota: {}", recorded.event.type_name()),
-            },
+            | Event::VoucherClosed(_) => {
+                Self::of(QuotaEventData::new(names, event), Self::Quota, event)
+            }
+        }
+    }
+
+    /// The fields that the file of their area gives.
+    fn of<T>(data: Option<T>, wrap: impl FnOnce(Box<T>) -> Self, event: &Event) -> Self {
+        match data {
+            Some(data) => wrap(Box::new(data)),
+            None => unreachable!("`{}` is of another area", event.type_name()),
         }
     }
 

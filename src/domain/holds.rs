@@ -3,13 +3,13 @@
 
 use projections::books::Books;
 use projections::calls::{Calls, Key, WaitingHalf};
-use projections::prices::Prices;
 use schemas::{
     Charge, Credits, Event, Fingerprint, HoldExpired, HoldPlaced, HoldReleased, ModelId, Money,
     PlaceHold, PriceVersion, ReleaseHold, ServiceTier, TenantId, TenantStatus, Timestamp, Usage,
-    UserId, rate,
+    UserId,
 };
 
+use super::calls::charge;
 use super::money::BALANCE_MAX;
 use super::naming::Naming;
 use super::rejection::{HoldRejection, LimitKind, Rejection};
@@ -152,20 +152,13 @@ fn amount(
         return Ok(command.amount);
     }
     let (Some(model), Some(name)) = (model, &command.model) else { return Ok(None) };
-    let of_new_model;
-    let in_force = if let Some(in_force) = books.prices.price(model, now) {
-        in_force
-    } else {
-        let Some(builtin) = Prices::builtin(name.as_str()) else { return Ok(None) };
-        of_new_model = builtin;
-        &of_new_model
-    };
-    let Some(price) = rate(&in_force.sheet, usage, ServiceTier::Standard) else { return Ok(None) };
     let markup = books.tenants.terms(tenant).markup_basis_points.now();
-    let share = u64::try_from(markup.saturating_add(10_000)).unwrap_or(0);
-    match price.checked_ratio(share, 10_000) {
-        Some(amount) if amount <= BALANCE_MAX => Ok(Some(amount)),
-        _ => Err(Rejection::AmountOutOfRange { field: "maxTokens" }),
+    let used = (usage, ServiceTier::Standard);
+    match charge(books, (model, Some(name)), now, used, markup) {
+        Some(charge) if charge.cost > BALANCE_MAX => {
+            Err(Rejection::AmountOutOfRange { field: "maxTokens" })
+        }
+        charge => Ok(charge.map(|charge| charge.cost)),
     }
 }
 

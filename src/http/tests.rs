@@ -217,8 +217,9 @@ async fn health_tells_what_the_parts_report() {
     };
     edge.reporters.outbox.send_replace(Check::Off);
     edge.reporters.gateway.send_replace(Check::Off);
+    edge.reporters.mail.send_replace(Check::Off);
     assert_eq!(read("/health").await, (200, json!({"status": "ok"})));
-    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off", "gateway": "off"}});
+    let all = |status: &str, log: &str, writer: &str, intake: &str| json!({"status": status, "checks": {"log": log, "writer": writer, "intake": intake, "outbox": "off", "gateway": "off", "mail": "off"}});
     assert_eq!(
         read("/health/ready").await,
         (503, all("unavailable", "starting", "starting", "starting"))

@@ -231,25 +231,15 @@ impl EventData {
                     .map(|(model, weight)| (text(names, *model), *weight))
                     .collect(),
             },
-            Event::ModelPriced(event) => Self::ModelPriced {
-                version: event.version,
-                model: text(names, event.model),
-                rates: event.sheet.clone(),
-            },
-            Event::PriceBookPublished(event) => Self::PriceBookPublished {
-                version: event.version,
-                effective_at: event.effective_at,
-                models: event.models,
-                source: event.source.clone(),
-            },
-            Event::TenantRegistered(event) => Self::TenantRegistered {
-                organization_id: text(names, event.tenant),
-                name: event.display_name.clone(),
-            },
-            Event::UserRegistered(event) => Self::UserRegistered {
-                user_id: text(names, event.user),
-                organization_id: text(names, event.tenant),
-            },
+            Event::ModelPriced(_) | Event::PriceBookPublished(_) => Self::of_prices(names, event),
+            Event::TenantRegistered(event) => {
+                let organization_id = text(names, event.tenant);
+                Self::TenantRegistered { organization_id, name: event.display_name.clone() }
+            }
+            Event::UserRegistered(event) => {
+                let organization_id = text(names, event.tenant);
+                Self::UserRegistered { user_id: text(names, event.user), organization_id }
+            }
             Event::QuotaRecharged(_)
             | Event::QuotaExpired(_)
             | Event::WalletToppedUp(_)
@@ -323,6 +313,23 @@ impl EventData {
         match data {
             Some(data) => wrap(Box::new(data)),
             None => unreachable!("`{}` is of another area", event.type_name()),
+        }
+    }
+
+    fn of_prices(names: &Names, event: &Event) -> Self {
+        match event {
+            Event::ModelPriced(event) => Self::ModelPriced {
+                version: event.version,
+                model: text(names, event.model),
+                rates: event.sheet.clone(),
+            },
+            Event::PriceBookPublished(event) => Self::PriceBookPublished {
+                version: event.version,
+                effective_at: event.effective_at,
+                models: event.models,
+                source: event.source.clone(),
+            },
+            other => unreachable!("not an event of prices: {}", other.type_name()),
         }
     }
 

@@ -126,23 +126,6 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
         // Only two of them have something to give.
         ("POST /api/v1/quota/transfer-out", writes(to_bob(), [409, 409, 200, 409, 200])),
         ("POST /api/v1/quota/transfer-in", writes(json!({"voucher_code": "x"}), EVERYONE)),
-        ("GET /api/v1/billing/history", reads(OF_ACME, ADMINISTRATORS)),
-        // Nobody has this one; whose bills are whose is tested with the bills.
-        ("GET /api/v1/billing/history/{bill}", reads("", NO_SUCH_BILL)),
-        ("GET /api/v1/billing/history/{bill}/consumptions", reads("", NO_SUCH_BILL)),
-        ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
-        ("GET /api/v1/billing/top-ups", reads(OF_ACME, ADMINISTRATORS)),
-        // Nobody has begun this one.
-        ("GET /api/v1/billing/top-ups/{topUp}", reads("", [404, 404, 403, 404, 403])),
-        ("POST /api/v1/billing/top-up", writes(twenty_dollars(), PAYMENTS_OFF)),
-        ("POST /api/v1/billing/stripe/checkout", writes(twenty_dollars(), PAYMENTS_OFF)),
-        ("POST /api/v1/billing/stripe/webhook", Expectation { statuses: [503; 5], ..open() }),
-        ("GET /api/v1/organization/{tenant}/auto-top-up", reads("", ADMINISTRATORS)),
-        (
-            "PUT /api/v1/organization/{tenant}/auto-top-up",
-            writes(json!({"enabled": false}), ADMINISTRATORS),
-        ),
         ("GET /api/v1/events", reads("", DEVELOPERS)),
         ("GET /api/v1/events/stream", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/clock", reads("", DEVELOPERS)),
@@ -166,22 +149,6 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
                 json!({"user_id": "ann-secret", "amount": 1, "expiry_date": "2025-06-01T00:00:00Z"}),
                 developers(201),
             ),
-        ),
-        (
-            "POST /api/v1/admin/wallets/{tenant}/adjustments",
-            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
-        ),
-        (
-            "POST /api/v1/admin/wallets/{tenant}/refunds",
-            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
-        ),
-        (
-            "POST /api/v1/admin/wallets/{tenant}/credits",
-            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
-        ),
-        (
-            "POST /api/v1/admin/wallets/{tenant}/top-ups",
-            writes(json!({"amount": 1, "reference": "r"}), developers(201)),
         ),
         (
             "POST /api/v1/admin/prices",
@@ -219,6 +186,7 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
         ("POST /api/v1/admin/clock", writes(json!({"now": NOON}), DEVELOPERS)),
     ]);
     table.extend(tenants_and_holds());
+    table.extend(money());
     table.extend(people());
     table.extend(usage_and_reports());
     table
@@ -242,6 +210,45 @@ fn tenants_and_holds() -> [(&'static str, Expectation); 9] {
         ("POST /api/v1/holds", writes(hold("by-role"), [200, 201, 403, 403, 403])),
         ("GET /api/v1/holds/{hold}", reads("", [200, 200, 403, 404, 403])),
         ("POST /api/v1/holds/{hold}/release", reads("", [200, 200, 403, 404, 403])),
+    ]
+}
+
+/// Of wallets, bills and payments.
+fn money() -> Vec<(&'static str, Expectation)> {
+    vec![
+        ("GET /api/v1/billing/history", reads(OF_ACME, ADMINISTRATORS)),
+        // Nobody has this one; whose bills are whose is tested with the bills.
+        ("GET /api/v1/billing/history/{bill}", reads("", NO_SUCH_BILL)),
+        ("GET /api/v1/billing/history/{bill}/consumptions", reads("", NO_SUCH_BILL)),
+        ("GET /api/v1/billing/wallet", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/billing/wallet/audit", reads(OF_ACME, ADMINISTRATORS)),
+        ("GET /api/v1/billing/top-ups", reads(OF_ACME, ADMINISTRATORS)),
+        // Nobody has begun this one.
+        ("GET /api/v1/billing/top-ups/{topUp}", reads("", [404, 404, 403, 404, 403])),
+        ("POST /api/v1/billing/top-up", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/checkout", writes(twenty_dollars(), PAYMENTS_OFF)),
+        ("POST /api/v1/billing/stripe/webhook", Expectation { statuses: [503; 5], ..open() }),
+        ("GET /api/v1/organization/{tenant}/auto-top-up", reads("", ADMINISTRATORS)),
+        (
+            "PUT /api/v1/organization/{tenant}/auto-top-up",
+            writes(json!({"enabled": false}), ADMINISTRATORS),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/adjustments",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/refunds",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/credits",
+            writes(json!({"amount": 1, "reason": "r"}), developers(201)),
+        ),
+        (
+            "POST /api/v1/admin/wallets/{tenant}/top-ups",
+            writes(json!({"amount": 1, "reference": "r"}), developers(201)),
+        ),
     ]
 }
 

@@ -99,13 +99,13 @@ async fn what_does_not_arrive_is_tried_ten_times_under_one_id_and_by_hand_again(
         let seen = attempted(&service, &endpoint, count).await;
         let pending = &seen["pending"][0];
         assert_eq!((&pending["event"], &pending["attempts"]), (&json!(event), &json!(count)));
-        let last = &seen["attempts"][0];
-        assert_eq!((&last["status"], &last["outcome"]), (&json!(500), &json!("retry")));
+        let newest = &seen["attempts"][0];
+        assert_eq!((&newest["status"], &newest["outcome"]), (&json!(500), &json!("retry")));
         let at = |value: &Value| {
             let text = value.as_str().expect("a time");
             schemas::Timestamp::parse(text).expect("RFC 3339").micros()
         };
-        let pause = at(&pending["dueAt"]) - at(&last["attemptedAt"]);
+        let pause = at(&pending["dueAt"]) - at(&newest["attemptedAt"]);
         let pauses = seconds * 1_000_000..=seconds * 1_100_000;
         assert!(pauses.contains(&pause), "{pause} after attempt {count}");
         // Just before, nothing happens.

@@ -179,7 +179,7 @@ impl Projection {
             Self::Attributes => document.table("attributes", &recharges::attributes(state, whom)),
             Self::Strategies => document.table("strategies", &recharges::strategies(state)),
             Self::Vouchers => document.table("vouchers", &recharges::vouchers(state, whom)),
-            Self::Wallets => document.table("wallets", &state::wallets(state, whom)),
+            Self::Wallets => document.table("wallets", &state::wallets(state, whom, moment)),
             Self::Holds => document.table("holds", &state::holds(state, whom, moment)),
             Self::Bills => {
                 document.table("bills", &state::bills(state, whom))?;

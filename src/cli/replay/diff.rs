@@ -66,7 +66,7 @@ struct Figures {
 impl Figures {
     fn of(state: &Projections, moment: Timestamp) -> Self {
         let whom = Whom::default();
-        let wallets = state::wallets(state, whom);
+        let wallets = state::wallets(state, whom, moment);
         let quota = state::quota(state, whom, moment);
         let usage = state::usage(state, whom, Period::Always);
         let usage_of = |row: UsageRow| {

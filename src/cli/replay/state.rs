@@ -35,6 +35,7 @@ rows! {
         organization_id: String,
         balance: Money,
         accrued: Money,
+        held: Money,
         available: Money,
     }
     /// What is kept free for a call.
@@ -160,15 +161,18 @@ fn accounts(state: &Projections, whom: Whom) -> impl Iterator<Item = (UserId, &A
     })
 }
 
-/// Every tenant's money.
-pub(super) fn wallets(state: &Projections, whom: Whom) -> Vec<WalletRow> {
+/// Every tenant's money at a moment: what is held is not available.
+pub(super) fn wallets(state: &Projections, whom: Whom, moment: Timestamp) -> Vec<WalletRow> {
     let row = |tenant| {
         let wallet = state.books.wallets.wallet(tenant);
+        let held = state.books.holds.held_money(tenant, moment);
+        let available = wallet.available().and_then(|left| left.checked_sub(held));
         WalletRow {
             organization_id: text(&state.books.names, tenant),
             balance: wallet.balance,
             accrued: wallet.accrued,
-            available: wallet.available().unwrap_or_default(),
+            held,
+            available: available.unwrap_or_default(),
         }
     };
     whom.tenants(&state.books.names).into_iter().map(row).collect()

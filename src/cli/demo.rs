@@ -25,6 +25,8 @@ const LOCAL_BROKER: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 /// How long a half waits for the other, so that a short demo shows what becomes of it.
 const PAIRING_TIMEOUT_SECONDS: u32 = 120;
 const STATUS_SECONDS: u64 = 3;
+/// Who signs in where nobody is configured.
+const ADMIN_EMAIL: &str = "admin@tallybook.example";
 
 /// The flags of `demo`.
 #[derive(Debug, Args)]
@@ -71,11 +73,24 @@ pub(super) fn run(arguments: Arguments, log_format: Option<LogFormat>) -> anyhow
     if config.vouchers.signing_key.is_none() && config.vouchers.signing_keys.is_empty() {
         config.vouchers.signing_key = Some(Secret::from(random_secret()?.as_str()));
     }
+    let password = config.accounts.super_admin_password.take();
+    let password = match password {
+        Some(password) => password,
+        None => Secret::from(random_secret()?.as_str()),
+    };
+    config.accounts.super_admin_email.get_or_insert_with(|| ADMIN_EMAIL.to_owned());
+    config.accounts.super_admin_password = Some(password.clone());
+    // Plain HTTP, as curl speaks it.
+    config.accounts.secure_cookies = false;
+    // Real payments and letters have nothing to do with a company that does not exist.
+    config.stripe.secret_key = None;
+    config.smtp.url = None;
     // A real gateway has nothing to do with users who do not exist.
     config.gateway.base_url = None;
     config.intake.pairing_timeout_seconds = PAIRING_TIMEOUT_SECONDS;
     let plan = Plan { seed, events_per_second };
-    let show = Show { key, plan, is_temporary: temporary.is_some() };
+    let email = config.accounts.super_admin_email.clone().unwrap_or_default();
+    let show = Show { key, email, password, plan, is_temporary: temporary.is_some() };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -115,6 +130,8 @@ impl Drop for TemporaryDirectory {
 /// What is told about the demo.
 struct Show {
     key: String,
+    email: String,
+    password: Secret,
     plan: Plan,
     is_temporary: bool,
 }
@@ -198,7 +215,7 @@ impl Show {
         data_dir: &Path,
     ) -> io::Result<()> {
         let Founded { tenant, user, tenants, users, models } = founded;
-        let Self { key, plan, is_temporary } = self;
+        let Self { key, email, password, plan, is_temporary } = self;
         let base = format!("http://{}", reachable(address));
         let road = match intake.url.as_ref().and_then(|url| host_of(url.expose())) {
             Some(host) => format!("through RabbitMQ at {host}, exchange {}", intake.exchange),
@@ -214,6 +231,20 @@ impl Show {
         let history = curl("-s", &path);
         let scan = curl("-s -X POST", "/api/v1/admin/jobs/strategy-scan");
         let stream = curl("-sN", "/api/v1/events/stream");
+        let post = |path: &str, body: &serde_json::Value| {
+            let flags = format!("-s -H 'Content-Type: application/json' -d '{body}'");
+            curl(&flags, path)
+        };
+        let hold = post(
+            "/api/v1/holds",
+            &serde_json::json!({
+                "organizationId": tenant, "userId": user, "requestId": "hold-1", "model": "gpt-4",
+                "promptTokens": 1_000, "maxTokens": 500,
+            }),
+        );
+        let path = format!("/api/v1/billing/history?organizationId={tenant}&limit=2");
+        let bills = curl("-s", &path);
+        let wallet = curl("-s", &format!("/api/v1/billing/wallet?organizationId={tenant}"));
         let mut out = io::stdout().lock();
         write!(
             out,
@@ -221,14 +252,19 @@ impl Show {
              {models} models with prices.\n\
              {} messages a second come {road}. Seed {}. Data in {directory}, {fate}.\n\n\
              open     {base}/docs\n\
-             API key  {key}\n\n\
+             API key  {key}\n\
+             sign in  {email}, password {}\n\n\
              # what {user} may still use\n{balance}\n\
+             # may this call of {user} go ahead? keeps money and quota free for it\n{hold}\n\
+             # the money of {tenant}, and its newest daily bills\n{wallet}\n{bills}\n\
              # what each model cost, by month\n{aggregates}\n\
              # the newest calls of {tenant}\n{history}\n\
              # what the recharge strategies owe, given now instead of with the next hour\n{scan}\n\
              # every event as it happens\n{stream}\n\n\
              Ctrl-C stops it.\n\n",
-            plan.events_per_second, plan.seed,
+            plan.events_per_second,
+            plan.seed,
+            password.expose(),
         )?;
         out.flush()
     }

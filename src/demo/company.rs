@@ -1,9 +1,9 @@
 //! The generated company: three tenants, their people, what they may use and what they have paid.
 
 use schemas::{
-    Attributes, Change, Command, Credits, DescribeUser, DrawRule, LotSource, Money, Name, PriceMap,
-    PublishPrices, RechargeQuota, RegisterTenant, RegisterUser, SetDrawRule, StrategyDraft,
-    StrategyKind, Timestamp, TopUpWallet,
+    Attributes, Change, Command, Credits, DescribeUser, DrawRule, LimitChanges, LotSource, Money,
+    Name, PriceMap, PublishPrices, RechargeQuota, RegisterTenant, RegisterUser, SetDrawRule,
+    StrategyDraft, StrategyKind, TermChanges, Timestamp, TopUpWallet, Tz, UpdateTenant, Zone,
 };
 
 use super::random::Random;
@@ -45,6 +45,8 @@ pub(super) struct Tenant {
     /// The least and the most that a lot of its rule's credits holds.
     lots: (u64, u64),
     top_up: u64,
+    /// Whose days it counts by, and what its costs are marked up by.
+    terms: (Tz, i32),
 }
 
 /// The whole company.
@@ -56,7 +58,7 @@ impl Company {
     /// The company of a seed.
     pub(super) fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
-        let mut tenant = |id, name, rule, lots, top_up, people| {
+        let mut tenant = |id, name, rule, lots, (top_up, terms), people| {
             let mut users = Vec::new();
             while users.len() < people {
                 let user = format!("{}@{id}.example", random.pick(&FIRST_NAMES));
@@ -64,7 +66,7 @@ impl Company {
                     users.push(user);
                 }
             }
-            Tenant { id, users, name, rule, lots, top_up }
+            Tenant { id, users, name, rule, lots, top_up, terms }
         };
         Self {
             tenants: vec![
@@ -73,7 +75,7 @@ impl Company {
                     "Aurora Health",
                     DrawRule::PerToken,
                     (200_000, 3_000_000),
-                    900,
+                    (900, (Tz::Europe__Rome, 1_000)),
                     16,
                 ),
                 tenant(
@@ -81,10 +83,17 @@ impl Company {
                     "Kestrel Freight",
                     DrawRule::PerRequest,
                     (200, 2_000),
-                    400,
+                    (400, (Tz::America__New_York, 0)),
                     14,
                 ),
-                tenant("meridian-law", "Meridian Law", DrawRule::PerCost, (2, 40), 2_500, 10),
+                tenant(
+                    "meridian-law",
+                    "Meridian Law",
+                    DrawRule::PerCost,
+                    (2, 40),
+                    (2_500, (Tz::UTC, 2_550)),
+                    10,
+                ),
             ],
         }
     }
@@ -102,6 +111,7 @@ impl Company {
                 tenant: id.clone(),
                 display_name: name(tenant.name),
             }));
+            commands.push(terms(tenant));
             commands.push(Command::SetDrawRule(SetDrawRule {
                 tenant: id.clone(),
                 rule: tenant.rule,
@@ -109,9 +119,7 @@ impl Company {
             }));
             commands.push(Command::TopUpWallet(TopUpWallet {
                 tenant: id.clone(),
-                amount: Money::from_units(
-                    i128::from(tenant.top_up).saturating_mul(1_000_000_000_000_000_000),
-                ),
+                amount: dollars(tenant.top_up),
                 reference: format!("invoice {}-001", tenant.id),
             }));
             for user in &tenant.users {
@@ -129,6 +137,27 @@ impl Company {
         commands.extend(strategies());
         Ok(commands)
     }
+}
+
+/// On which terms a tenant is served: its zone and markup, some credit, and limits that hold.
+fn terms(tenant: &Tenant) -> Command {
+    let (zone, markup) = tenant.terms;
+    Command::UpdateTenant(Box::new(UpdateTenant {
+        terms: TermChanges {
+            zone: Change::Set(Zone(zone)),
+            markup_basis_points: Change::Set(markup),
+            credit_limit: Change::Set(dollars(100)),
+            suspends_past_credit_limit: Change::Set(true),
+            low_balance: Change::Set(dollars(50)),
+            ..TermChanges::default()
+        },
+        limits: LimitChanges { monthly: Change::Set(50_000_000), ..LimitChanges::default() },
+        ..UpdateTenant::of(name(tenant.id))
+    }))
+}
+
+fn dollars(count: u64) -> Money {
+    Money::from_units(i128::from(count).saturating_mul(1_000_000_000_000_000_000))
 }
 
 /// What strategies judge by. Who the users are is not made up.

@@ -9,13 +9,13 @@ mod traffic;
 use std::time::Duration;
 
 use projections::books::Reading;
-use schemas::{Day, Envelope, Money, Sequence, TenantId, Timestamp};
+use schemas::{Command, Day, Envelope, Money, NameKind, PostBill, Sequence, TenantId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Intake;
 use crate::views::Views;
-use crate::writer::Writer;
+use crate::writer::{Outcome, Writer};
 
 use company::Company;
 use random::Random;
@@ -93,7 +93,12 @@ impl Demo {
         let is_known = |tenant: &company::Tenant| {
             views.look(|reading| reading.books.names.find::<TenantId>(tenant.id).is_some())
         };
-        let is_new = head == Sequence::ZERO;
+        let is_new = views.look(|reading| {
+            let count = |kind| reading.books.names.next_number(kind);
+            // The first developer may be there already.
+            let people = count(NameKind::User);
+            count(NameKind::Tenant) == 0 && count(NameKind::Model) == 0 && people <= 1
+        });
         anyhow::ensure!(
             is_new || company.tenants.iter().all(is_known),
             "the data directory holds a book that is not a demo's; give another one"
@@ -106,6 +111,7 @@ impl Demo {
         if is_new {
             demo.submit_founding(founding).await?;
             demo.send_past_calls(seed).await?;
+            demo.bill_the_past().await?;
         }
         let founded = demo.founded();
         Ok((demo, founded))
@@ -130,6 +136,23 @@ impl Demo {
         }
         let road = Road::open(&Intake::default(), self.writer.clone()).await?;
         road.send(self.traffic.due(now), now).await?;
+        Ok(())
+    }
+
+    /// Bills the days before the demo, which nobody was there to bill when they were over.
+    async fn bill_the_past(&self) -> anyhow::Result<()> {
+        let through = self.clock.now().day().before();
+        let tenants: Vec<TenantId> =
+            self.views.look(|reading| reading.books.bills.to_be_billed().collect());
+        for tenant in tenants {
+            loop {
+                let command = Command::PostBill(PostBill { tenant, through });
+                let envelope = Envelope::new(company::name("demo"), command);
+                if self.writer.submit(envelope).await?.outcome != Outcome::Recorded {
+                    break;
+                }
+            }
+        }
         Ok(())
     }
 

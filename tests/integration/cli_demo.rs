@@ -89,8 +89,17 @@ async fn paste(line: String) -> Vec<u8> {
 }
 
 async fn all_lines_work(introduction: &str) {
+    let says = |what: &str| introduction.lines().find_map(|line| line.strip_prefix(what));
+    let (email, password) =
+        says("sign in  ").and_then(|line| line.split_once(", password ")).expect("who signs in");
+    let docs = says("open     ").expect("an address");
+    let base = docs.strip_suffix("/docs").expect("the documentation");
+    let body = serde_json::json!({"email": email, "password": password});
+    let sent = reqwest::Client::new().post(format!("{base}/api/v1/auth/signin")).json(&body).send();
+    assert_eq!(sent.await.expect("an answer").status(), 200);
     let lines: Vec<&str> = introduction.lines().filter(|line| line.starts_with("curl ")).collect();
-    let [balance, aggregates, history, scan, stream] = lines.try_into().expect("five lines");
+    let [balance, hold, wallet, bills, aggregates, history, scan, stream] =
+        lines.try_into().expect("eight lines");
     let read = async |line: &str| -> Value {
         let answer = paste(line.to_owned()).await;
         serde_json::from_slice(&answer)
@@ -98,6 +107,12 @@ async fn all_lines_work(introduction: &str) {
     };
     let balance = read(balance).await;
     assert!(balance["total_quota"].as_f64().is_some_and(|total| total > 0.0), "{balance}");
+    let hold = read(hold).await;
+    assert_eq!(hold["status"], "open", "{hold}");
+    let wallet = read(wallet).await;
+    assert_eq!(wallet["held"], hold["amount"], "{wallet}");
+    let bills = read(bills).await;
+    assert_eq!(bills.as_array().map(Vec::len), Some(2), "{bills}");
     let aggregates = read(aggregates).await;
     assert!(aggregates["totals"]["requests"].as_u64() > Some(500), "{aggregates}");
     assert!(aggregates["totals"]["cost"].as_f64().is_some_and(|cost| cost > 0.0));

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{CHECKOUT, TOP_UP, TOP_UPS, balance, events, of_acme, service, statuses, text, top_up};
+use crate::support::calls::NOON;
 use crate::support::eventually;
 use crate::support::http::Answer;
 use crate::support::service::Service;
@@ -78,7 +79,9 @@ async fn a_webhook_that_is_not_stripes_is_refused() {
 
 #[tokio::test]
 async fn a_body_that_is_too_long_or_no_event_is_refused() {
-    let (_stripe, service) = service().await;
+    let stripe = Stripe::start().await;
+    let setup = stripe.customer(SECRET).manual_clock(NOON);
+    let service = setup.variable("TALLYBOOK__LIMITS__BODY_BYTES_MAX", "10000").start().await;
     let of = |body: String| {
         let header = format!("t={NOON_SECONDS},v1={}", signature(SECRET, NOON_SECONDS, &body));
         ask(&service, &header, body)
@@ -87,7 +90,7 @@ async fn a_body_that_is_too_long_or_no_event_is_refused() {
         Answer::to(of(body.to_owned())).await.expect(400);
     }
     Answer::to(signed(&service, SUCCEEDED, &json!({"id": 7}))).await.expect(400);
-    Answer::to(of("x".repeat(20_000_000))).await.expect(413);
+    Answer::to(of("x".repeat(10_001))).await.expect(413);
     for kind in ["charge.succeeded", "customer.created", "payment_intent.created"] {
         let answer = tell(&service, kind, &json!({"id": "x"})).await.expect(200);
         assert_eq!(answer.json(), json!({"received": true}), "{kind}");

@@ -36,7 +36,7 @@ use support::company::{Series, tenant_name};
 use support::http::{self, Done, Numbers, Template};
 use support::process::{self, Program};
 use support::report::{Figure, Output, Report, Target, Unit, percentile};
-use support::service::{self, CONSUMPTION, CONSUMPTION_BATCH, Service};
+use support::service::{self, CONSUMPTION, CONSUMPTION_BATCH, HOLDS, Service};
 use support::{cpu, disk};
 
 #[global_allocator]
@@ -97,6 +97,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     let service = Service::start(&options.service, directory.path(), None)?;
     let singles = Arc::new(singles()?);
     let batches = Arc::new(batches()?);
+    let holds = Arc::new(holds()?);
     let tenant = tenant_name(7);
     let at_least = Target::RatioAtLeast(0.7);
     let reads = [
@@ -107,6 +108,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     let mut answers =
         BTreeMap::from([(CONSUMPTION.to_owned(), answer(&service, singles.first())?)]);
     answers.insert(CONSUMPTION_BATCH.to_owned(), answer(&service, batches.first())?);
+    answers.insert(HOLDS.to_owned(), answer(&service, holds.first())?);
     for (_, path, _) in &reads {
         answers.insert(path.clone(), answer(&service, Some(&http::get(path)))?);
     }
@@ -115,6 +117,7 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     for (name, posts, target) in [
         ("POST consumption, 1 call each", &singles, 0.6),
         ("POST consumption/batch, 100 calls each", &batches, 0.3),
+        ("POST holds, may this call go ahead?", &holds, 0.6),
     ] {
         bench.compare(&mut report, name, posts, None, Target::RatioAtLeast(target)).await?;
     }
@@ -158,6 +161,16 @@ fn batches() -> anyhow::Result<Vec<Template>> {
             let (bodies, ids): (Vec<String>, Vec<String>) =
                 calls.map(|call| (call.body(), call.id_text())).unzip();
             http::post(CONSUMPTION_BATCH, &service::batch_body(&bodies), &ids)
+        })
+        .collect()
+}
+
+fn holds() -> anyhow::Result<Vec<Template>> {
+    let series = Series { seed: 4, calls: BODIES };
+    (0..BODIES)
+        .map(|number| {
+            let call = series.call(number);
+            http::post(HOLDS, &call.hold_body(), &[call.id_text()])
         })
         .collect()
 }
@@ -343,6 +356,19 @@ struct BareUsage {
     total_tokens: Option<u64>,
 }
 
+/// The fields of what is asked before a call.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "read and dropped: reading it is what is measured")]
+struct BareHold {
+    request_id: String,
+    user_id: String,
+    organization_id: String,
+    model: String,
+    prompt_tokens: u64,
+    max_tokens: u64,
+}
+
 async fn serve_bare(port: u16, answers: &Path) -> anyhow::Result<()> {
     let answers: BTreeMap<String, Bytes> =
         serde_json::from_slice::<BTreeMap<String, String>>(&fs::read(answers)?)?
@@ -350,7 +376,7 @@ async fn serve_bare(port: u16, answers: &Path) -> anyhow::Result<()> {
             .map(|(path, body)| (path, Bytes::from(body)))
             .collect();
     let of = |path: &str| answers.get(path).cloned().unwrap_or_default();
-    let (one, many) = (of(CONSUMPTION), of(CONSUMPTION_BATCH));
+    let (one, many, held) = (of(CONSUMPTION), of(CONSUMPTION_BATCH), of(HOLDS));
     let answers = Arc::new(answers);
     let give = move |uri: Uri| {
         let path = uri.path_and_query().map_or("", PathAndQuery::as_str);
@@ -364,6 +390,7 @@ async fn serve_bare(port: u16, answers: &Path) -> anyhow::Result<()> {
             CONSUMPTION_BATCH,
             routing::post(move |body| read::<Vec<BareCall>>(body, many.clone())),
         )
+        .route(HOLDS, routing::post(move |body| read::<BareHold>(body, held.clone())))
         .fallback(give);
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     Ok(axum::serve(listener, router).await?)

@@ -173,6 +173,19 @@ impl Call {
         )
     }
 
+    /// What a gateway asks before it makes the call.
+    pub(crate) fn hold_body(&self) -> String {
+        format!(
+            r#"{{"requestId":"{}","userId":"{}","organizationId":"{}","model":"{}","promptTokens":{},"maxTokens":{}}}"#,
+            self.id_text(),
+            user_name(self.user),
+            tenant_name(self.tenant),
+            self.model,
+            self.prompt,
+            self.completion,
+        )
+    }
+
     /// Its request message, as gateways publish it.
     pub(crate) fn request_message(&self) -> String {
         format!(

@@ -17,6 +17,8 @@ pub(crate) const API_KEY: &str = "benchmark-key";
 pub(crate) const CONSUMPTION: &str = "/api/v1/consumption";
 /// Many calls.
 pub(crate) const CONSUMPTION_BATCH: &str = "/api/v1/consumption/batch";
+/// May a call go ahead?
+pub(crate) const HOLDS: &str = "/api/v1/holds";
 const READY: &str = "/health/ready";
 /// Every answer to a read tells the last event that it reflects.
 const SEQUENCE_HEADER: &str = "x-ledger-sequence";

@@ -43,7 +43,9 @@ pub(super) fn issue(
     }
     let giver: UserId = naming.id(&order.giver);
     let account = books.quota.account(giver);
-    let (amount, taken) = take_items(account, &order.items, now)?;
+    // What a hold keeps for a call is not given away.
+    let held = books.holds.held_credits(giver, now);
+    let (amount, taken) = take_items(account, &order.items, held, now)?;
 
     let (timestamp, signature, voucher) = sign(books, keys, command, giver, now)?;
     let mut events = Vec::with_capacity(taken.len().saturating_add(1));
@@ -117,12 +119,13 @@ fn sign(
 fn take_items(
     account: &Account,
     items: &[TransferItem],
+    held: Credits,
     now: Timestamp,
 ) -> Result<(Credits, Vec<Vec<schemas::LotDraw>>), Rejection> {
     let mut seen = HashSet::new();
     let mut total = Credits::ZERO;
     let mut taken = Vec::with_capacity(items.len());
-    let available = account.available_at(now);
+    let available = account.available_at(now).checked_sub(held).unwrap_or_default();
     for (place, item) in items.iter().enumerate() {
         let expiry = item.expires_at;
         if !item.amount.is_positive() {
@@ -138,16 +141,16 @@ fn take_items(
         if lots.peek().is_none() {
             return Err(Rejection::ItemNotFound { place, expiry });
         }
-        let held = account.held_until(expiry);
+        let there = account.held_until(expiry);
         let insufficient =
             |have| Rejection::ItemInsufficient { place, expiry, have, need: item.amount };
         let (parts, left) = take(item.amount, lots.map(|lot| (lot.id, lot.remaining)));
         if !left.is_zero() {
-            return Err(insufficient(held));
+            return Err(insufficient(there));
         }
-        // What is owed is not given away.
+        // What is owed, or held, is not given away.
         let before = total;
-        total = total.checked_add(item.amount).ok_or_else(|| insufficient(held))?;
+        total = total.checked_add(item.amount).ok_or_else(|| insufficient(there))?;
         if total > available {
             let free = available.checked_sub(before).unwrap_or_default();
             return Err(insufficient(free.max(Credits::ZERO)));

@@ -166,7 +166,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// Hands a command of `caller` in. Without a key of the sender's it gets one that nobody repeats.
+/// Hands a command of `caller` in. Without a key of the sender's it is recognised by nothing, but for
+/// what it asks for.
 pub(super) async fn submit(
     state: &AppState,
     caller: &Caller,
@@ -184,8 +185,11 @@ pub(super) async fn offer(
     command: Command,
 ) -> Result<Receipt, SubmitError> {
     let envelope = Envelope::new(caller.actor.clone(), command);
-    let key = key.unwrap_or_else(|| Uuid::now_v7().to_string());
-    state.writer().submit(envelope.with_key(&key_scope(caller), &key)).await
+    let envelope = match key {
+        Some(key) => envelope.with_key(&key_scope(caller), &key),
+        None => envelope,
+    };
+    state.writer().submit(envelope).await
 }
 
 /// Whose keys are told apart from whose: developers' by tenant, everyone else's by who they are. A

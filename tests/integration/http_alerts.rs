@@ -203,3 +203,55 @@ async fn the_past_is_read_page_by_page_and_bad_questions_are_refused() {
     }
     service.read("/api/v1/alerts?organizationId=nobody").await.expect(404);
 }
+
+#[tokio::test]
+async fn what_holds_keep_comes_and_goes_without_an_alert() {
+    let service = Setup::new().manual_clock(NOON).start().await;
+    adjust(&service, "10.02").await;
+    for id in ["one", "two", "three"] {
+        let hold = json!({
+            "organizationId": "acme", "requestId": id, "promptTokens": 1, "maxTokens": 1,
+            "amount": 5,
+        });
+        let placed = service.send("/api/v1/holds", &hold).await.expect(201).json();
+        assert_eq!(alerts(&service).await, [] as [Value; 0]);
+        let release = format!("/api/v1/holds/{}/release", placed["holdId"]);
+        service.post(&release, &Value::Null).await;
+    }
+    assert_eq!(history(&service).await, [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn a_limit_is_told_at_80_and_100_percent_once_a_period() {
+    let service = Setup::new().manual_clock(NOON).start().await;
+    let registration = json!({"orgId": "acme", "name": "Acme"});
+    service.send("/api/v1/admin/tenants", &registration).await.expect(201);
+    let limits = json!({"monthlyLimit": 10_000, "dailyLimit": 1_000});
+    let path = "/api/v1/organization/acme/consumption-limits";
+    service.call(reqwest::Method::PUT, path, Some(&limits)).await;
+    let consume = async |id: &str, tokens: u64, at: &str| {
+        let call = with(call(id, tokens, 0), &json!({"timestamp": at}));
+        service.send("/api/v1/consumption", &call).await.expect(201);
+    };
+    consume("a", 799, NOON).await;
+    assert_eq!(alerts(&service).await, [] as [Value; 0]);
+    consume("b", 1, NOON).await;
+    assert_eq!(types(&alerts(&service).await), ["limit.warning"]);
+    consume("c", 199, NOON).await;
+    assert_eq!(types(&alerts(&service).await), ["limit.warning"]);
+    consume("d", 1, NOON).await;
+    consume("e", 500, NOON).await;
+    assert_eq!(types(&alerts(&service).await), ["limit.warning", "limit.reached"]);
+    let told = history(&service).await;
+    assert_eq!(told, ["limit.warning raised", "limit.reached raised"]);
+
+    // Another day, another limit; what comes late is of the day before.
+    service.advance_clock_to("2025-03-02T09:00:00Z").await;
+    assert_eq!(alerts(&service).await, [] as [Value; 0]);
+    consume("late", 5_000, NOON).await;
+    assert_eq!(alerts(&service).await, [] as [Value; 0]);
+    consume("f", 800, "2025-03-02T08:00:00Z").await;
+    let now = alerts(&service).await;
+    assert_eq!(types(&now), ["limit.warning"], "of the day");
+    assert_eq!(now[0]["about"]["figures"], json!({"usedTokens": 800, "limitTokens": 1_000}));
+}

@@ -435,3 +435,19 @@ async fn a_code_outlives_the_key_that_signed_it_and_short_keys_stop_the_start() 
         assert_eq!(answer.json()["code"], "vouchers_off", "{path}");
     }
 }
+
+#[tokio::test]
+async fn what_a_hold_keeps_is_not_given_away() {
+    let service = service().await;
+    let hold = json!({
+        "organizationId": "acme", "userId": "ann", "requestId": "one", "amount": 0,
+        "promptTokens": 120, "maxTokens": 0,
+    });
+    let placed = service.send("/api/v1/holds", &hold).await.expect(201).json();
+    let wanted = order("bob", &[(json!(31), JUNE)]);
+    service.post_as("ann", OUT, &wanted).await.expect(409);
+    issued(&service, &[(json!(30), JUNE)]).await;
+    let release = format!("/api/v1/holds/{}/release", placed["holdId"]);
+    service.post(&release, &Value::Null).await;
+    issued(&service, &[(json!(31), JUNE)]).await;
+}

@@ -48,6 +48,7 @@ mod http_users;
 mod http_voucher_ends;
 mod http_vouchers;
 mod http_wallets;
+mod http_webhook_money;
 mod http_webhook_tenancy;
 mod http_webhooks;
 mod http_zones;

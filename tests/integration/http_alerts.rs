@@ -1,12 +1,10 @@
 //! Alerts: raised once for each crossing, cleared when it is over, told to whom it concerns.
 
-use schemas::{Change, Event, Money, TenantId, TenantUpdated, TermChanges};
 use serde_json::{Value, json};
 
 use crate::support::calls::NOON;
 use crate::support::eventually;
 use crate::support::http::{call, with};
-use crate::support::past;
 use crate::support::receiver::Receiver;
 use crate::support::service::{Service, Setup};
 
@@ -124,19 +122,11 @@ async fn quota_warns_is_exhausted_and_is_armed_again() {
 
 #[tokio::test]
 async fn the_tenants_own_threshold_and_credit_limit_count() {
-    let mut service = Setup::new().manual_clock(NOON).start().await;
+    let service = Setup::new().manual_clock(NOON).start().await;
     adjust(&service, "50").await;
     assert_eq!(alerts(&service).await, [] as [Value; 0]);
-    service.stop().await;
-    let dollars = |text: &str| Change::Set(Money::parse(text).expect("an amount"));
-    let terms = TermChanges {
-        low_balance: dollars("100"),
-        credit_limit: dollars("5"),
-        ..TermChanges::default()
-    };
-    let updated = TenantUpdated { tenant: TenantId(0), terms };
-    past::append(&service, NOON, &[Event::TenantUpdated(Box::new(updated))]);
-    service.start_again().await;
+    let terms = json!({"lowBalanceThreshold": 100, "creditLimit": 5});
+    service.call(reqwest::Method::PUT, "/api/v1/admin/tenants/acme", Some(&terms)).await;
     let raised = alerts(&service).await;
     assert_eq!(types(&raised), ["wallet.low_balance"]);
     assert_eq!(raised[0]["about"]["figures"], json!({"available": 50, "threshold": 100}));

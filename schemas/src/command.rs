@@ -208,6 +208,10 @@ impl Command {
                 let order = IssueApiKey { digest: [0; 32], prefix: String::new(), ..*key.clone() };
                 Fingerprint(first_bytes(&hashed(&order)))
             }
+            Self::PlaceHold(hold) => {
+                let order = Self::PlaceHold(Box::new(PlaceHold { within: None, ..*hold.clone() }));
+                Fingerprint(first_bytes(&hashed(&order)))
+            }
             Self::SetWebhook(webhook) => Fingerprint(first_bytes(&hashed(&webhook.asked_for()))),
             other => Fingerprint(first_bytes(&hashed(other))),
         }

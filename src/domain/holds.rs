@@ -4,9 +4,9 @@
 use projections::books::Books;
 use projections::calls::{Calls, Key, WaitingHalf};
 use schemas::{
-    Charge, Credits, Event, Fingerprint, HoldExpired, HoldPlaced, HoldReleased, ModelId, Money,
-    PlaceHold, PriceVersion, ReleaseHold, ServiceTier, TenantId, TenantStatus, Timestamp, Usage,
-    UserId,
+    Charge, Credits, Day, Event, Fingerprint, HoldExpired, HoldPlaced, HoldReleased, ModelId,
+    Money, PlaceHold, PriceVersion, ReleaseHold, ServiceTier, TenantId, TenantStatus, Timestamp,
+    Usage, UserId,
 };
 
 use super::calls::charge;
@@ -47,7 +47,7 @@ pub(super) fn place(
         }
     }
     let tenant: TenantId = naming.id(&command.tenant);
-    let user: Option<UserId> = command.user.as_ref().map(|name| naming.id(name));
+    let user = user(books, command, naming)?;
     let model: Option<ModelId> = command.model.as_ref().map(|name| naming.id(name));
     check_status(books, tenant)?;
     let amount = amount(books, tenant, model, command, &usage, now)?;
@@ -57,7 +57,7 @@ pub(super) fn place(
         Some(user) => credits(books, (tenant, user, model), &usage, amount, now)?,
         None => Credits::ZERO,
     };
-    check_limits(books, tenant, user, usage.total, now)?;
+    check_limits(books, tenant, (user, command.user.is_some()), usage.total, now)?;
     // To the end of the second, so that it is kept at least as long as was asked for.
     let end = now.plus_seconds(command.ttl_seconds.into());
     let whole = end.whole_second();
@@ -93,6 +93,23 @@ pub(super) fn release(
     }
     let (tenant, hold) = (hold.placed.tenant, command.hold);
     Ok(vec![Event::HoldReleased(HoldReleased { tenant, hold })])
+}
+
+/// Who is held for. Within one tenant that is nobody of another; and nobody who has called for no
+/// tenant yet, so that nothing is kept of theirs, and no name is made known.
+fn user(
+    books: &Books,
+    command: &PlaceHold,
+    naming: &mut Naming<'_>,
+) -> Result<Option<UserId>, HoldRejection> {
+    let Some(name) = &command.user else { return Ok(None) };
+    let Some(within) = &command.within else { return Ok(Some(naming.id(name))) };
+    let Some(user) = naming.known(name) else { return Ok(None) };
+    match books.directory.user(user).tenant {
+        None => Ok(None),
+        Some(home) if naming.known(within) == Some(home) => Ok(Some(user)),
+        Some(_) => Err(HoldRejection::UserOfAnotherTenant),
+    }
 }
 
 /// What the call uses at most, if the command is one that can be kept.
@@ -209,16 +226,19 @@ fn credits(
     Ok(needed)
 }
 
+/// The limit of each user holds also for one who is not held for, `names_user`, as for one who has
+/// used nothing.
 fn check_limits(
     books: &Books,
     tenant: TenantId,
-    user: Option<UserId>,
+    (user, names_user): (Option<UserId>, bool),
     needed: u64,
     now: Timestamp,
 ) -> Result<(), HoldRejection> {
     let terms = books.tenants.terms(tenant);
     let limits = terms.limits;
-    let day = now.day_in(terms.zone.now().0);
+    let zone = terms.zone.now().0;
+    let day = now.day_in(zone);
     let month = day.first_of_month();
     let (usage, holds) = (&books.limit_usage, &books.holds);
     let check = |which, limit, used: u64, held: u64| {
@@ -226,18 +246,34 @@ fn check_limits(
         if limit == 0 || total <= limit {
             return Ok(());
         }
-        Err(HoldRejection::LimitExceeded { which, limit, used, held, needed })
+        let next = match which {
+            LimitKind::Daily => day.next(),
+            LimitKind::Monthly | LimitKind::PerUser => next_month(month),
+        };
+        let over_in_seconds = seconds_until(next.start_in(zone), now);
+        Err(HoldRejection::LimitExceeded { which, limit, used, held, needed, over_in_seconds })
     };
     let held =
         if limits.monthly == 0 && limits.daily == 0 { 0 } else { holds.held_tokens(tenant, now) };
     check(LimitKind::Monthly, limits.monthly, usage.month(tenant, month), held)?;
     check(LimitKind::Daily, limits.daily, usage.day(tenant, day), held)?;
-    match user {
-        Some(user) if limits.per_user > 0 => {
-            let held = holds.held_user_tokens(tenant, user, now);
-            let so_far = usage.user_month(tenant, user, month);
-            check(LimitKind::PerUser, limits.per_user, so_far, held)
-        }
-        _ => Ok(()),
+    if limits.per_user == 0 || !names_user {
+        return Ok(());
     }
+    let (so_far, held) = user.map_or((0, 0), |user| {
+        (usage.user_month(tenant, user, month), holds.held_user_tokens(tenant, user, now))
+    });
+    check(LimitKind::PerUser, limits.per_user, so_far, held)
+}
+
+/// No month is longer than 31 days.
+fn next_month(first: Day) -> Day {
+    Day::from_days(first.days().saturating_add(31)).first_of_month()
+}
+
+/// Whole seconds until then, at least one.
+fn seconds_until(then: Timestamp, now: Timestamp) -> u32 {
+    let micros = then.micros().saturating_sub(now.micros());
+    let seconds = micros.saturating_add(999_999).div_euclid(1_000_000).max(1);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

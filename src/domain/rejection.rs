@@ -260,6 +260,15 @@ impl Rejection {
         }
     }
 
+    /// In how many seconds it may be otherwise, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Hold(rejection) => rejection.retry_after(),
+            _ => None,
+        }
+    }
+
     /// The field to mend, where it is one.
     #[must_use]
     pub fn field(&self) -> Option<Cow<'static, str>> {

@@ -1,7 +1,7 @@
 //! `/api/v1/holds`: may this call go ahead? Keeps money, quota and tokens free for it.
 
 use axum::{extract::State, http::StatusCode};
-use schemas::{Command, ExternalId, Money, Name, PlaceHold, ReleaseHold, Sequence};
+use schemas::{Command, ExternalId, Money, Name, PlaceHold, ReleaseHold, Role, Sequence};
 use serde::{Deserialize, Deserializer, de};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -37,7 +37,8 @@ struct Call {
     /// Who will pay; the caller's own when left out.
     #[schema(value_type = Option<String>)]
     organization_id: Option<Name>,
-    /// Who will call: whose quota it draws.
+    /// Who will call: whose quota it draws. Whoever holds for one tenant alone draws on nothing of a
+    /// user who has called for no tenant yet, and must name none of another tenant.
     #[schema(value_type = Option<String>)]
     user_id: Option<Name>,
     /// With which model.
@@ -87,9 +88,11 @@ async fn place(
         ttl_seconds,
     } = call;
     let tenant = caller.one_tenant(organization_id, "organizationId", ParameterSource::Body)?;
+    let within = Some(&tenant).filter(|_| caller.role != Role::Developer).cloned();
     let command = Command::PlaceHold(Box::new(PlaceHold {
         tenant,
         user: user_id,
+        within,
         model,
         request_id,
         prompt_tokens,

@@ -280,6 +280,10 @@ impl From<Rejection> for Problem {
             Blame::Status => Kind::Forbidden,
         };
         let problem = Self::new(kind, rejection.code(), rejection.to_string());
+        let problem = match rejection.retry_after() {
+            Some(seconds) => problem.with_retry_after(seconds),
+            None => problem,
+        };
         let Some(field) = rejection.field() else { return problem };
         let source = match rejection {
             Rejection::KeyReused => ParameterSource::Header,

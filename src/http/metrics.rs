@@ -18,6 +18,8 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 async fn metrics(
     State(state): State<AppState>,
 ) -> Result<([(HeaderName, HeaderValue); 1], String), Problem> {
+    let open = state.views().look(|reading| reading.books.holds.count());
+    metrics::gauge!("holds_open").set(u32::try_from(open).unwrap_or(u32::MAX));
     let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, content_type)], state.recorder().render()))
 }

@@ -51,6 +51,7 @@ pub(super) fn recorder() -> anyhow::Result<PrometheusHandle> {
             .inspect(|_| {
                 metrics::describe_histogram!(SECONDS, Unit::Seconds, "how long requests took");
                 metrics::describe_counter!(REQUESTS, "requests by route and class of status");
+                metrics::describe_gauge!("holds_open", "holds whose end is not on record");
             })
             .map_err(|error| error.to_string())
     });

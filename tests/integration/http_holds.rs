@@ -303,3 +303,40 @@ async fn open_holds_are_listed_page_by_page_and_only_to_whom_they_concern() {
     Answer::to(ask("umbrella", Method::POST, HOLDS).json(&hold("x"))).await.expect(403);
     assert_eq!(status(&service, ids[0]).await, "open");
 }
+
+#[tokio::test]
+async fn an_administrator_holds_for_users_of_their_own_tenant_alone() {
+    let service = service().await;
+    for (user, tenant) in [("ann", "acme"), ("bob", "globex")] {
+        service.grant(user, 100).await;
+        let first = json!({"userId": user, "organizationId": tenant});
+        let first = with(call(&format!("first of {user}"), 0, 0), &first);
+        service.send("/api/v1/consumption", &first).await.expect(201);
+    }
+    service.grant("new", 100).await;
+    let admin = token(&json!({
+        "id": "chief", "role": "tenant_admin", "organizationId": "acme",
+        "exp": 32_503_680_000_u64,
+    }));
+    let ask = |user: &str, id: &str| {
+        let fields = json!({"userId": user, "promptTokens": 101, "maxTokens": 0});
+        let request = service.ask_as_nobody(Method::POST, HOLDS).bearer_auth(&admin);
+        Answer::to(request.json(&with(hold(id), &fields)))
+    };
+    let head = service.head().await;
+    let foreign = ask("bob", "a").await.expect(403);
+    assert!(!foreign.text.contains("100"), "{}", foreign.text);
+    assert_eq!(service.head().await, head);
+    refused(&ask("ann", "a").await, 402, "insufficient_quota", &["100 credits available"]);
+    // Who has called for nobody yet may call, and neither the quota nor the name is touched.
+    for (user, id) in [("new", "b"), ("unheard-of", "c")] {
+        let answer = ask(user, id).await.expect(201);
+        assert_eq!((answer.number("credits"), &answer.json()["userId"]), ("0", &Value::Null));
+        ask(user, id).await.expect(200);
+    }
+    let users = service.get("/api/v1/admin/users").await;
+    assert!(!users.to_string().contains("unheard-of"), "{users}");
+    let of_new = with(hold("d"), &json!({"userId": "new", "promptTokens": 100, "maxTokens": 0}));
+    assert_eq!(place(&service, &of_new).await.expect(201).number("credits"), "100");
+    assert_eq!(service.metric("holds_open").await, Some(3));
+}

@@ -62,10 +62,12 @@ async fn holds_keep_to_each_limit_with_what_is_used_and_held() {
     used(&service, "ann", "a", 300, "2025-03-01T11:00:00Z").await;
     let ann = hold(&service, "ann", "b", 101).await;
     exceeded(&ann, "perUserLimit", &["per-user", "of 400", "300 are used", "0 are held", "101"]);
+    assert_eq!(ann.header("retry-after"), "2635200", "the month is over");
     hold(&service, "ann", "b", 100).await.expect(201);
     exceeded(&hold(&service, "ann", "c", 1).await, "perUserLimit", &["100 are held"]);
     let ben = hold(&service, "ben", "d", 201).await;
     exceeded(&ben, "dailyLimit", &["daily", "of 600", "300 are used", "100 are held", "201"]);
+    assert_eq!(ben.header("retry-after"), "43200", "the day is over");
     hold(&service, "ben", "d", 200).await.expect(201);
     assert_eq!(now(&service).await, "300 0 300 2025-03-01 2025-03-01".replace("0 300", "300 300"));
     // What was used instead of what was held.

@@ -297,6 +297,7 @@ impl Run {
         let outcome = self.submit(Command::PlaceHold(Box::new(PlaceHold {
             tenant: name(TENANTS[tenant]),
             user: Some(name(USERS[user])),
+            within: None,
             model: Some(name("gpt-4")),
             request_id: request_id(request),
             prompt_tokens: tokens,

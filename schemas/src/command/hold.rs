@@ -11,6 +11,9 @@ pub struct PlaceHold {
     pub tenant: Name,
     /// Who will call.
     pub user: Option<Name>,
+    /// The tenant that the user must be of to be held for, and who makes no user known; `None`: any.
+    /// It makes the hold no other one.
+    pub within: Option<Name>,
     /// With which model.
     pub model: Option<Name>,
     /// The call, by its sender's id.

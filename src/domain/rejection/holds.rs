@@ -55,7 +55,12 @@ pub enum HoldRejection {
         held: u64,
         /// How much the call may use.
         needed: u64,
+        /// When the limit's day or month is over.
+        over_in_seconds: u32,
     },
+    /// Somebody holds for one tenant alone, and the user is another's.
+    #[error("this user belongs to another tenant")]
+    UserOfAnotherTenant,
     /// Another call is held under the same id.
     #[error("request `{request_id}` is held already, with another content")]
     HoldConflict {
@@ -107,9 +112,18 @@ impl HoldRejection {
             Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::InsufficientQuota { .. } => "insufficient_quota",
             Self::LimitExceeded { .. } => "limit_exceeded",
+            Self::UserOfAnotherTenant => "forbidden",
             Self::HoldConflict { .. } => "hold_conflict",
             Self::CallRecorded { .. } => "call_recorded",
             Self::TtlOutOfRange { .. } => "ttl_out_of_range",
+        }
+    }
+
+    /// In how many seconds it may be otherwise.
+    pub(super) const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::LimitExceeded { over_in_seconds, .. } => Some(*over_in_seconds),
+            _ => None,
         }
     }
 
@@ -126,6 +140,7 @@ impl HoldRejection {
                 Some(Cow::Borrowed("requestId"))
             }
             Self::TtlOutOfRange { .. } => Some(Cow::Borrowed("ttlSeconds")),
+            Self::UserOfAnotherTenant => Some(Cow::Borrowed("userId")),
             Self::NoSuchHold | Self::InsufficientFunds { .. } | Self::InsufficientQuota { .. } => {
                 None
             }
@@ -135,7 +150,9 @@ impl HoldRejection {
     pub(super) const fn blame(&self) -> Blame {
         match self {
             Self::NoSuchHold => Blame::Missing,
-            Self::TenantSuspended | Self::TenantInactive => Blame::Status,
+            Self::TenantSuspended | Self::TenantInactive | Self::UserOfAnotherTenant => {
+                Blame::Status
+            }
             Self::ModelUnpriced | Self::CallRecorded { .. } => Blame::State,
             Self::InsufficientFunds { .. } | Self::InsufficientQuota { .. } => Blame::Funds,
             Self::LimitExceeded { .. } => Blame::Limit,

@@ -47,7 +47,7 @@ pub(super) fn tenant_routes() -> Vec<Route> {
     changes.push(("/orgId", vec![json!("acme"), json!("other"), json!(null)]));
     let body = json!({
         "name": "Acme", "creditLimit": 1000, "consumptionLimits": {"dailyLimit": 1_000_000},
-        "autoTopUp": {"enabled": true, "amount": 10, "paymentMethodId": "pm_1"},
+        "autoTopUp": {"enabled": true, "amount": 10, "paymentMethodId": "pm_2"},
     });
     let mut new = body.clone();
     new["orgId"] = json!("new");

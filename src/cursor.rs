@@ -79,6 +79,18 @@ impl Cursor {
         Ok(cursor)
     }
 
+    /// Lets go of the cursor in `file` of `directory`, when there is one.
+    pub(crate) async fn forget(directory: &Path, file: &str) -> Result<(), CursorError> {
+        let path = directory.join(file);
+        blocking(move || match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed
+                .and_then(|()| sync_directory(&path))
+                .map_err(|source| CursorError::Write { path, source }),
+        })
+        .await
+    }
+
     pub(crate) const fn position(&self) -> Sequence {
         self.position
     }
@@ -106,6 +118,11 @@ fn write(path: &Path, position: Sequence) -> io::Result<()> {
     writeln!(file, "{position}")?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
+    sync_directory(path)
+}
+
+/// Makes last what was done with the name of a file.
+fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().unwrap_or_else(|| Path::new("."));
     File::open(directory)?.sync_all()
 }

@@ -119,7 +119,7 @@ impl Jobs {
     /// The last UTC day that is over.
     #[must_use]
     pub fn yesterday(&self) -> Day {
-        billing::day_before(self.clock.now().day())
+        self.clock.now().day().before()
     }
 
     /// Whose hours are meant where a schedule names no zone.

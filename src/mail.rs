@@ -1,6 +1,6 @@
 //! E-mail that goes out: what events tell is written to the people of the tenant concerned, in the
 //! order of the log, at least once. The cursor on disk says up to where that is done; it begins where
-//! the log ended when mail was first switched on. Whatever the server does, only mail waits for it.
+//! the log ended when mail was switched on, and a start without mail forgets it. Whatever the server does, only mail waits for it.
 
 mod letter;
 
@@ -53,6 +53,15 @@ pub(crate) fn transport(config: &config::Smtp) -> anyhow::Result<Option<(Transpo
     let transport = Transport::from_url(&url).context("`smtp.url`")?;
     let from = config.from.parse().context("`smtp.from`")?;
     Ok(Some((transport.timeout(Some(TIMEOUT)).build(), from)))
+}
+
+/// Forgets up to where was written, because there is no mail now: what happens until it is switched on
+/// again is not written about.
+///
+/// # Errors
+/// When the cursor cannot be removed.
+pub(crate) async fn forget(data_dir: &Path) -> Result<(), CursorError> {
+    Cursor::forget(data_dir, CURSOR).await
 }
 
 /// What writes.

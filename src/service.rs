@@ -162,6 +162,9 @@ pub async fn run_beside(
     reporters.log.send_replace(Check::Ok);
     reporters.writer.send_replace(Check::Ok);
 
+    if mail_transport.is_none() {
+        mail::forget(&config.data_dir).await?;
+    }
     http::keep_metrics()?;
     first_developer::make(&book, &config.accounts).await?;
     beside(&book);

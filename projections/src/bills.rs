@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use schemas::{
-    BillLine, BillLineKind, BillPosted, Day, Event, Money, NameId, Period, PeriodClosed, Recorded,
-    Sequence, TenantId, Timestamp, WalletCredited,
+    BillLine, BillLineKind, BillPosted, CreditKind, Day, Event, Money, NameId, Period,
+    PeriodClosed, Recorded, Sequence, TenantId, Timestamp, WalletCredited,
 };
 
 use crate::collections::Paged;
@@ -120,6 +120,8 @@ impl Lines {
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct Bills {
     tenants: Paged<Arc<Vec<BillSummary>>>,
+    /// What was given back without a bill, and on which UTC day, the earliest first.
+    refunds: Paged<Arc<Vec<(Day, Money)>>>,
     /// How many rated calls no bill has taken yet.
     unbilled: Paged<u64>,
     closed: Paged<Arc<ClosedPeriods>>,
@@ -132,6 +134,12 @@ impl Bills {
     #[must_use]
     pub fn of(&self, tenant: TenantId) -> &[BillSummary] {
         self.tenants.get(tenant.number())
+    }
+
+    /// What a tenant was given back without a bill, by the UTC day on which it was, the earliest first.
+    #[must_use]
+    pub fn refunds_of(&self, tenant: TenantId) -> &[(Day, Money)] {
+        self.refunds.get(tenant.number())
     }
 
     /// One of a tenant's bills.
@@ -186,7 +194,7 @@ impl Bills {
                 items.lines.iter().try_for_each(|line| self.lines.add(line, items.day))
             }
             Event::BillPosted(bill) => self.post(recorded, bill),
-            Event::WalletCredited(credit) => self.refund(credit),
+            Event::WalletCredited(credit) => self.refund(recorded, credit),
             Event::PeriodClosed(closed) => {
                 let periods = self.closed.get_mut(closed.tenant.number());
                 Arc::make_mut(periods).close(*closed);
@@ -222,8 +230,21 @@ impl Bills {
         (follows && lines.add_up_to(bill)).then_some(())
     }
 
-    fn refund(&mut self, credit: &WalletCredited) -> Option<()> {
-        let Some(id) = credit.bill else { return Some(()) };
+    fn refund(&mut self, recorded: &Recorded, credit: &WalletCredited) -> Option<()> {
+        if credit.kind != CreditKind::Refund {
+            return Some(());
+        }
+        let Some(id) = credit.bill else {
+            let refunds = Arc::make_mut(self.refunds.get_mut(credit.tenant.number()));
+            let day = recorded.recorded_at.day();
+            match refunds.last_mut() {
+                Some((last, amount)) if *last == day => {
+                    *amount = amount.checked_add(credit.amount)?;
+                }
+                _ => refunds.push((day, credit.amount)),
+            }
+            return Some(());
+        };
         let bills = Arc::make_mut(self.tenants.get_mut(credit.tenant.number()));
         let place = bills.binary_search_by_key(&id, |bill| bill.id).ok()?;
         let bill = bills.get_mut(place)?;
@@ -234,7 +255,7 @@ impl Bills {
 
 impl Projection for Bills {
     const NAME: &'static str = "bills";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded) {
         let _lawful = self.follow(recorded);

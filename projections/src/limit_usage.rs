@@ -3,53 +3,39 @@
 //! belongs to none of the periods that are kept counts towards no limit any more.
 
 use bincode::{Decode, Encode};
-use schemas::{Change, Day, Event, Money, NameId, Recorded, TenantId, Timestamp, UserId, Zone};
+use schemas::{
+    CallContext, Change, Day, Event, NameId, Recorded, TenantId, Timestamp, UserId, Zone,
+};
 
 use crate::collections::{Paged, Shard, Sharded};
 use crate::projection::Projection;
 
-/// What was used in a period.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Used {
-    /// Tokens.
-    pub tokens: u64,
-    /// USD, as far as it is rated.
-    pub cost: Money,
-}
-
-impl Used {
-    fn add(&mut self, other: Self) {
-        self.tokens = self.tokens.saturating_add(other.tokens);
-        self.cost = self.cost.checked_add(other.cost).unwrap_or(self.cost);
-    }
-}
-
-/// The latest periods, each by its first day, the latest first.
+/// The tokens of the latest periods, each by its first day, the latest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
-struct Latest<const PERIODS: usize>([(Day, Used); PERIODS]);
+struct Latest<const PERIODS: usize>([(Day, u64); PERIODS]);
 
 impl<const PERIODS: usize> Default for Latest<PERIODS> {
     fn default() -> Self {
-        Self([(Day::from_days(i32::MIN), Used::default()); PERIODS])
+        Self([(Day::from_days(i32::MIN), 0); PERIODS])
     }
 }
 
 impl<const PERIODS: usize> Latest<PERIODS> {
-    fn get(&self, first: Day) -> Used {
+    fn get(&self, first: Day) -> u64 {
         let found = self.0.iter().find(|(period, _)| *period == first);
-        found.map_or_else(Used::default, |(_, used)| *used)
+        found.map_or(0, |(_, tokens)| *tokens)
     }
 
-    fn add(&mut self, first: Day, used: Used) {
+    fn add(&mut self, first: Day, tokens: u64) {
         if let Some((_, present)) = self.0.iter_mut().find(|(period, _)| *period == first) {
-            present.add(used);
+            *present = present.saturating_add(tokens);
             return;
         }
         let place = self.0.iter().position(|(period, _)| *period < first);
         let Some(earlier) = place.and_then(|place| self.0.get_mut(place..)) else { return };
         earlier.rotate_right(1);
         if let Some(new) = earlier.first_mut() {
-            *new = (first, used);
+            *new = (first, tokens);
         }
     }
 
@@ -100,54 +86,43 @@ impl LimitUsage {
     /// A tenant's tokens of the month that begins with `first`; of the latest two months only.
     #[must_use]
     pub fn month(&self, tenant: TenantId, first: Day) -> u64 {
-        self.used_in_month(tenant, first).tokens
-    }
-
-    /// As [`Self::month`], with what it cost.
-    #[must_use]
-    pub fn used_in_month(&self, tenant: TenantId, first: Day) -> Used {
         self.tenants.get(tenant.number()).months.get(first)
     }
 
     /// A tenant's tokens of a day; of the latest three days only.
     #[must_use]
     pub fn day(&self, tenant: TenantId, day: Day) -> u64 {
-        self.tenants.get(tenant.number()).days.get(day).tokens
+        self.tenants.get(tenant.number()).days.get(day)
     }
 
     /// A user's tokens, where this tenant pays, of the month that begins with `first`; of the latest
     /// two months only.
     #[must_use]
     pub fn user_month(&self, tenant: TenantId, user: UserId, first: Day) -> u64 {
-        self.members.get(&Member(tenant, user)).map_or(0, |months| months.get(first).tokens)
+        self.members.get(&Member(tenant, user)).map_or(0, |months| months.get(first))
     }
 
-    fn count(&mut self, tenant: TenantId, user: Option<UserId>, moment: Timestamp, call: Used) {
+    fn count(&mut self, tenant: TenantId, user: Option<UserId>, moment: Timestamp, tokens: u64) {
         let of_tenant = self.tenants.get_mut(tenant.number());
         let (day, month) = of_tenant.periods(moment);
-        of_tenant.days.add(day, call);
-        of_tenant.months.add(month, call);
+        of_tenant.days.add(day, tokens);
+        of_tenant.months.add(month, tokens);
         if let Some(user) = user {
             let member = Member(tenant, user);
-            self.members.get_or_insert_with(member, Latest::default).add(month, call);
+            self.members.get_or_insert_with(member, Latest::default).add(month, tokens);
         }
     }
 }
 
 impl Projection for LimitUsage {
     const NAME: &'static str = "limit_usage";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
             Event::ConsumptionRecorded(call) => {
-                let cost = call.charge.map(|charge| charge.cost).unwrap_or_default();
-                let part = Used { tokens: call.usage.total, cost };
-                self.count(call.context.tenant, call.context.user, call.timestamp, part);
-            }
-            Event::ConsumptionRated(rated) => {
-                let part = Used { tokens: 0, cost: rated.charge.cost };
-                self.count(rated.context.tenant, rated.context.user, rated.timestamp, part);
+                let CallContext { tenant, user, .. } = call.context;
+                self.count(tenant, user, call.timestamp, call.usage.total);
             }
             Event::TenantUpdated(updated) => match updated.terms.zone {
                 Change::Keep => {}
@@ -165,17 +140,13 @@ impl Projection for LimitUsage {
 mod tests {
     use super::*;
 
-    fn tokens(tokens: u64) -> Used {
-        Used { tokens, ..Used::default() }
-    }
-
     #[test]
     fn what_is_late_counts_in_its_period_while_that_is_kept() {
         let mut latest = Latest::<2>::default();
-        for (day, used) in [(10, 1), (11, 2), (10, 4), (9, 8), (12, 16), (10, 32), (11, 64)] {
-            latest.add(Day::from_days(day), tokens(used));
+        for (day, tokens) in [(10, 1), (11, 2), (10, 4), (9, 8), (12, 16), (10, 32), (11, 64)] {
+            latest.add(Day::from_days(day), tokens);
         }
-        let kept = [9, 10, 11, 12].map(|day| latest.get(Day::from_days(day)).tokens);
+        let kept = [9, 10, 11, 12].map(|day| latest.get(Day::from_days(day)));
         assert_eq!(kept, [0, 0, 66, 16]);
     }
 
@@ -194,8 +165,8 @@ mod tests {
                 (found_day.to_string(), found_month.to_string()),
                 (day.into(), month.into())
             );
-            of_tenant.days.add(found_day, tokens(1));
-            of_tenant.months.add(found_month, tokens(1));
+            of_tenant.days.add(found_day, 1);
+            of_tenant.months.add(found_month, 1);
         }
     }
 }

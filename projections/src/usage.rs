@@ -186,7 +186,7 @@ type Days = Vec<(Day, Arc<DayUsage>)>;
 /// Everyone's usage.
 #[derive(Debug, Clone, Default, Encode, Decode)]
 pub struct UsageByDay {
-    tenants: Paged<Days>,
+    tenants: Paged<Arc<Days>>,
     zones: Paged<Since<Zone>>,
 }
 
@@ -195,6 +195,16 @@ impl UsageByDay {
     #[must_use]
     pub fn with_zones_alone(&self) -> Self {
         Self { tenants: Paged::default(), zones: self.zones.clone() }
+    }
+
+    /// One tenant's usage from `first` to `last` alone, with everyone's zones.
+    #[must_use]
+    pub fn part(&self, tenant: TenantId, first: Day, last: Day) -> Self {
+        let mut part = self.with_zones_alone();
+        let days = self.tenants.get(tenant.number()).iter();
+        let days = days.filter(|(day, _)| (first..=last).contains(day)).cloned();
+        *part.tenants.get_mut(tenant.number()) = Arc::new(days.collect());
+        part
     }
 
     /// Whose days a tenant's calls counted by that were recorded at this position.
@@ -225,7 +235,7 @@ impl UsageByDay {
     }
 
     fn day_mut(&mut self, tenant: TenantId, day: Day) -> &mut DayUsage {
-        let days = self.tenants.get_mut(tenant.number());
+        let days = Arc::make_mut(self.tenants.get_mut(tenant.number()));
         let place = match days.last() {
             Some((last, _)) if *last == day => days.len().saturating_sub(1),
             _ => match days.binary_search_by_key(&day, |(present, _)| *present) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::http::HeaderName;
-use lettre::message::Mailbox;
+use lettre::{Address, message::Mailbox};
 use reqwest::Url;
 use schemas::Name;
 use serde::Deserialize;
@@ -242,13 +242,10 @@ impl Accounts {
     }
 }
 
-/// Whether a text looks like an e-mail address that a name may be.
+/// Whether a text is an e-mail address that a name may be.
 #[must_use]
 pub fn is_email(text: &str) -> bool {
-    let is_short = text.len() <= Name::BYTES_MAX;
-    let parts = text.rsplit_once('@');
-    let is_plain = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
-    is_short && parts.is_some_and(|(whose, host)| is_plain(whose) && is_plain(host))
+    text.len() <= Name::BYTES_MAX && text.parse::<Address>().is_ok()
 }
 
 impl Default for Accounts {

@@ -15,7 +15,7 @@ use super::{
     params::Query,
     problem::Problem,
 };
-use crate::views::{MonthlyReport, Span, is_at_hand};
+use crate::views::MonthlyReport;
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(monthly))
@@ -60,9 +60,6 @@ pub(super) async fn report(
     let tenant = tenant.ok_or_else(unknown)?;
     let whose = whose(state, &scope).ok_or_else(unknown)?;
     let point = point(state, None)?;
-    if is_at_hand(whose, Span::days(month.0, month.1), &point) {
-        return Ok(state.views().monthly_report((tenant, whose), month, &point)?);
-    }
     let views = state.views().clone();
     reading(move || views.monthly_report((tenant, whose), month, &point)).await
 }

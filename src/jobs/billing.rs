@@ -198,7 +198,7 @@ impl Jobs {
     /// end.
     pub(super) async fn run_billing(&self, done: &mut Done) -> Result<(), JobError> {
         let now = self.clock.now();
-        let yesterday = day_before(now.day());
+        let yesterday = now.day().before();
         if done.billed.is_none_or(|billed| billed < yesterday) {
             self.bill(yesterday).await?;
             done.billed = Some(yesterday);
@@ -227,11 +227,6 @@ pub(super) struct Done {
     closed: Option<i64>,
 }
 
-/// The day before.
-pub(crate) const fn day_before(day: Day) -> Day {
-    Day::from_days(day.days().saturating_sub(1))
-}
-
 /// The periods that are over at `moment`, and not closed: each tenant's last one, and those since the
 /// last that was closed. Each with its usage; those without any are left out.
 fn owed_periods(reading: &Reading, period: Period, moment: Timestamp) -> Vec<ClosePeriod> {
@@ -239,7 +234,7 @@ fn owed_periods(reading: &Reading, period: Period, moment: Timestamp) -> Vec<Clo
     for (tenant, _) in reading.books.names.all::<TenantId>() {
         let zone = reading.books.tenants.terms(tenant).zone.now().0;
         let begun = first_of(period, moment.day_in(zone));
-        let (last, closed) = (day_before(begun), reading.books.bills.closed(tenant));
+        let (last, closed) = (begun.before(), reading.books.bills.closed(tenant));
         let since = closed.latest(period).map(|latest| match period {
             Period::Day => latest.first.next(),
             Period::Month => Day::from_days(latest.first.days().saturating_add(31)),

@@ -119,11 +119,9 @@ impl Views {
         let list = self.look(|reading| reading.histories.tenant_alerts(tenant).clone());
         let (recorded, next) =
             self.newest(list.descending(through).take(entries_max.saturating_add(1)), entries_max)?;
-        let entries = self.look(|reading| {
-            let names = &reading.books.names;
-            recorded.iter().filter_map(|recorded| alert_entry(names, recorded)).collect()
-        });
-        Ok(Page { entries, next })
+        let names = self.look(|reading| reading.books.names.clone());
+        let entries = recorded.iter().filter_map(|recorded| alert_entry(&names, recorded));
+        Ok(Page { entries: entries.collect(), next })
     }
 
     /// What is still to be delivered to an endpoint, the earliest event first; at most `entries_max`.

@@ -41,24 +41,19 @@ pub struct UserActivity {
     pub active: Active,
 }
 
-impl Used<'_> {
+impl Used {
     /// How much there is, where all time was asked for.
     #[must_use]
     pub fn overview(&self, now: Timestamp, only: Option<UserId>) -> Overview {
-        let books = &self.reading.books;
         let mut callers = BTreeSet::new();
         self.each_in(Span::ThisMonth(now), |_, _, used| {
             callers.extend(used.by_user.iter().map(|(user, _)| *user));
         });
         let tenants = self.tenants_of(only);
-        let active =
-            |tenant: &&TenantId| books.tenants.terms(**tenant).status == TenantStatus::Active;
+        let active = |tenant: &&TenantId| self.terms(**tenant).status == TenantStatus::Active;
         let users: Vec<UserId> = match only {
             Some(user) => vec![user],
-            None => tenants
-                .iter()
-                .flat_map(|tenant| books.directory.tenant(*tenant).users.iter().copied())
-                .collect(),
+            None => tenants.iter().flat_map(|tenant| self.users(*tenant)).copied().collect(),
         };
         Overview {
             tenants: (tenants.len(), tenants.iter().filter(active).count()),

@@ -260,11 +260,9 @@ impl Views {
                 }
             }
         }
-        let count = lines.len();
-        let view = |posted: &BillPosted| {
-            self.look(|reading| Bill::new(&reading.books.names, summary, posted, &lines))
-        };
-        Ok(posted.map(|posted| (view(&posted), count)))
+        let Some(posted) = posted else { return Ok(None) };
+        let names = self.look(|reading| reading.books.names.clone());
+        Ok(Some((Bill::new(&names, summary, &posted, &lines), lines.len())))
     }
 }
 

@@ -49,7 +49,7 @@ pub use report::{
 };
 pub use revenue::{Billed, Payments};
 pub use top_ups::{TopUpPage, TopUpTransaction, top_up_status};
-pub use usage::{Breakdown, Dimension, Edge, Span, Used, break_down, is_at_hand};
+pub use usage::{Breakdown, Dimension, Edge, Span, Used, break_down, is_quick};
 pub use voucher::{IssuedVoucher, VoucherEntry, VoucherPart, VoucherStatus};
 
 /// Access to the read models. Cheap to clone.

@@ -201,13 +201,13 @@ impl NoticeData {
             },
             Event::TopUpSucceeded(top_up) => Self::TopUp {
                 organization_id,
-                top_up_id: hexadecimal(top_up.top_up.0),
+                top_up_id: top_up.top_up.to_string(),
                 amount: top_up.amount,
                 payment_intent: top_up.payment_intent.clone(),
             },
             Event::TopUpFailed(failed) => Self::TopUpFailure {
                 organization_id,
-                top_up_id: hexadecimal(failed.top_up.0),
+                top_up_id: failed.top_up.to_string(),
                 reason: failed.reason.clone(),
             },
             Event::BillPosted(bill) => Self::Bill {
@@ -227,8 +227,4 @@ impl NoticeData {
             _ => return None,
         })
     }
-}
-
-fn hexadecimal(id: [u8; 16]) -> String {
-    uuid::Uuid::from_bytes(id).simple().to_string()
 }

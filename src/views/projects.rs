@@ -22,7 +22,7 @@ pub struct ProjectMonth {
 /// Months of projects, by who paid, the project and the month.
 pub type ProjectMonths = BTreeMap<(TenantId, ExternalId, String), ProjectMonth>;
 
-impl Used<'_> {
+impl Used {
     /// Every project, by who paid and its id.
     #[must_use]
     pub fn projects(&self) -> BTreeMap<(TenantId, ExternalId), Active> {

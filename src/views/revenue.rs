@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use projections::bills::BillSummary;
 use projections::collections::PostingList;
 use replay::ReadError;
-use schemas::{Day, Event, Money, NameId, Sequence, TenantId};
+use schemas::{Day, Event, Money, Sequence, TenantId};
 
 use super::{Edge, Span, Views};
 
@@ -31,7 +31,7 @@ impl Payments {
     }
 }
 
-/// What a number of bills say.
+/// What a number of bills say, and what was given back without one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Billed {
     /// How many bills.
@@ -40,7 +40,7 @@ pub struct Billed {
     pub tokens: u64,
     /// What they took, in USD.
     pub cost: Money,
-    /// Of it, what was given back.
+    /// Of it, what was given back; and what was given back of no bill in particular.
     pub refunded: Money,
 }
 
@@ -55,7 +55,11 @@ impl Billed {
         self.count = self.count.saturating_add(1);
         self.tokens = self.tokens.saturating_add(bill.tokens);
         self.cost = self.cost.checked_add(bill.cost).unwrap_or(self.cost);
-        self.refunded = self.refunded.checked_add(bill.refunded).unwrap_or(self.refunded);
+        self.give_back(bill.refunded);
+    }
+
+    fn give_back(&mut self, amount: Money) {
+        self.refunded = self.refunded.checked_add(amount).unwrap_or(self.refunded);
     }
 }
 
@@ -75,14 +79,16 @@ impl Views {
             tenants.iter().map(|tenant| reading.histories.tenant_money(*tenant).clone()).collect()
         });
         let mut days = BTreeMap::<Day, Payments>::new();
-        self.follow(&lists.iter().collect::<Vec<_>>(), through, |recorded| {
+        let Span::Between(from, to) = span else { return Ok(days) };
+        let [after, end] = self.recorded_between(from, to)?;
+        let lists = lists.iter().collect::<Vec<_>>();
+        self.follow_from(&lists, after, through.min(end), |recorded| {
             let amount = match &recorded.event {
                 Event::WalletToppedUp(top_up) => top_up.amount,
                 Event::TopUpSucceeded(top_up) => top_up.amount,
                 _ => return,
             };
             let moment = recorded.recorded_at;
-            let Span::Between(from, to) = span else { return };
             let early = match from {
                 Edge::Day(day) => moment.day() < day,
                 Edge::Moment(from) => moment < from,
@@ -98,7 +104,21 @@ impl Views {
         Ok(days)
     }
 
-    /// Bills by what `key` makes of a tenant and a UTC day, and the event that they reflect.
+    /// An event before the first one that was recorded from `from` on, and the last one up to `to`.
+    fn recorded_between(&self, from: Edge, to: Edge) -> Result<[Sequence; 2], ReadError> {
+        let from = match from {
+            Edge::Day(day) => day.start(),
+            Edge::Moment(moment) => moment,
+        };
+        let to = match to {
+            Edge::Day(day) => day.next().start(),
+            Edge::Moment(moment) => moment,
+        };
+        Ok([self.log.sequence_at(from.plus_seconds(-1))?, self.log.sequence_at(to)?])
+    }
+
+    /// Bills, and what was given back without one, by what `key` makes of a tenant and a UTC day; and
+    /// the event that they reflect. It may take its time, but nothing waits for it.
     pub fn bills_by<K: Ord>(
         &self,
         tenant: Option<TenantId>,
@@ -110,22 +130,22 @@ impl Views {
             Edge::Day(day) => day,
             Edge::Moment(moment) => moment.day(),
         });
-        self.look_now(|reading| {
-            let mut billed = BTreeMap::<K, Billed>::new();
-            for tenant in tenants(tenant, reading.books.names.all().map(|(tenant, _)| tenant)) {
-                for bill in reading.books.bills.of(tenant) {
-                    if (first..=last).contains(&bill.day) {
-                        billed.entry(key(tenant, bill.day)).or_default().add(bill);
-                    }
+        let (sequence, (tenants, bills)) = self.look_now(|reading| {
+            let all = reading.books.names.all().map(|(tenant, _)| tenant);
+            (tenants(tenant, all), reading.books.bills.clone())
+        });
+        let mut billed = BTreeMap::<K, Billed>::new();
+        for tenant in tenants {
+            for bill in bills.of(tenant).iter().filter(|bill| (first..=last).contains(&bill.day)) {
+                billed.entry(key(tenant, bill.day)).or_default().add(bill);
+            }
+            for (day, amount) in bills.refunds_of(tenant) {
+                if (first..=last).contains(day) {
+                    billed.entry(key(tenant, *day)).or_default().give_back(*amount);
                 }
             }
-            billed
-        })
-    }
-
-    /// Names by number.
-    pub fn name_of<Id: NameId>(&self, id: Id) -> String {
-        self.look(|reading| reading.books.names.text(id).to_string())
+        }
+        (sequence, billed)
     }
 }
 

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use projections::Projection;
 use projections::books::Reading;
+use projections::directory::Directory;
 use projections::names::Names;
+use projections::tenants::{Tenants, Terms};
 use projections::usage::{DayUsage, Totals, UsageByDay};
 use replay::ReadError;
-use schemas::{CallContext, Day, Event, NameId, Recorded, Sequence, TenantId, Timestamp, Zone};
+use schemas::{
+    CallContext, Day, Event, NameId, Recorded, Sequence, TenantId, Timestamp, UserId, Zone,
+};
 
 use super::history::list_of;
 use super::{Point, Views, Whose};
@@ -125,28 +129,72 @@ impl Span {
 /// Totals by day and by name. The name is empty where a call named nothing.
 pub type Breakdown = BTreeMap<(Day, String), Totals>;
 
-/// Whether usage is in the folds as they are, so that it takes no reading of the log.
+/// Whether usage is told at once: one tenant's days as they are now, by nothing but who paid.
 #[must_use]
-pub const fn is_at_hand(whose: Whose, span: Span, point: &Point) -> bool {
+pub const fn is_quick(whose: Whose, span: Span, dimension: Dimension, point: &Point) -> bool {
+    matches!((whose, dimension), (Whose::Tenant(_), Dimension::Tenant))
+        && is_at_hand(whose, span, point)
+}
+
+/// Whether usage is in the folds as they are, so that it takes no reading of the log.
+const fn is_at_hand(whose: Whose, span: Span, point: &Point) -> bool {
     point.is_now && span.is_of_whole_days() && matches!(whose, Whose::Everyone | Whose::Tenant(_))
 }
 
-/// Whose usage was asked for, and over which time.
-#[derive(Debug, Clone, Copy)]
-pub struct Used<'a> {
-    /// The folds as they are now.
-    pub reading: &'a Reading,
-    usage: &'a UsageByDay,
+/// Usage that was asked for, with what else was known then. It shares with the folds what has not
+/// changed since, so that neither waits for the other.
+#[derive(Debug, Clone)]
+pub struct Used {
+    names: Names,
+    directory: Directory,
+    terms: Tenants,
+    usage: UsageByDay,
     whose: Whose,
     span: Span,
     sequence: Sequence,
 }
 
-impl<'a> Used<'a> {
+impl Used {
+    /// What is in the folds, or else the zones alone.
+    fn new(reading: &Reading, whose: Whose, span: Span, point: &Point) -> Self {
+        let Reading { books, usage, .. } = reading;
+        let is_at_hand = is_at_hand(whose, span, point);
+        let sequence = if is_at_hand { books.head } else { point.sequence };
+        let usage = match whose {
+            _ if !is_at_hand => usage.with_zones_alone(),
+            Whose::Tenant(tenant) => {
+                let (first, last) = span.days_in(usage.zone_at(tenant, sequence));
+                usage.part(tenant, first, last)
+            }
+            Whose::Everyone | Whose::User(_) | Whose::UserOf(..) => usage.clone(),
+        };
+        Self {
+            names: books.names.clone(),
+            directory: books.directory.clone(),
+            terms: books.tenants.clone(),
+            usage,
+            whose,
+            span,
+            sequence,
+        }
+    }
+
     /// The names.
     #[must_use]
-    pub const fn names(&self) -> &'a Names {
-        &self.reading.books.names
+    pub const fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The users that are known with a tenant.
+    #[must_use]
+    pub fn users(&self, tenant: TenantId) -> &[UserId] {
+        &self.directory.tenant(tenant).users
+    }
+
+    /// A tenant's terms.
+    #[must_use]
+    pub fn terms(&self, tenant: TenantId) -> &Terms {
+        self.terms.terms(tenant)
     }
 
     /// Who may have paid.
@@ -167,12 +215,12 @@ impl<'a> Used<'a> {
     }
 
     /// Each tenant's days.
-    pub fn each(&self, each: impl FnMut(TenantId, Day, &'a DayUsage)) {
+    pub fn each<'a>(&'a self, each: impl FnMut(TenantId, Day, &'a DayUsage)) {
         self.each_in(self.span, each);
     }
 
     /// Each tenant's days in another span, which lies in the one that was asked for.
-    pub fn each_in(&self, span: Span, mut each: impl FnMut(TenantId, Day, &'a DayUsage)) {
+    pub fn each_in<'a>(&'a self, span: Span, mut each: impl FnMut(TenantId, Day, &'a DayUsage)) {
         for tenant in self.tenants() {
             let (first, last) = span.days_in(self.zone(tenant));
             for (day, used) in self.usage.days(tenant, first, last) {
@@ -215,8 +263,7 @@ impl Views {
     }
 
     /// A look at usage. Whole days of whole tenants, as they are now, are at hand; everything else is
-    /// added up from the log. Tells the event that the usage reflects. Keep the look short: the next
-    /// batch waits for it.
+    /// added up from the log. Tells the event that the usage reflects. Nothing waits for the look.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -225,21 +272,13 @@ impl Views {
         whose: Whose,
         span: Span,
         point: &Point,
-        look: impl FnOnce(Used<'_>) -> T,
+        look: impl FnOnce(&Used) -> T,
     ) -> Result<(Sequence, T), ReadError> {
-        if is_at_hand(whose, span, point) {
-            return Ok(self.look(|reading| {
-                let Reading { books, usage, .. } = reading;
-                let sequence = books.head;
-                (sequence, look(Used { reading, usage, whose, span, sequence }))
-            }));
+        let mut used = self.look(|reading| Used::new(reading, whose, span, point));
+        if !is_at_hand(whose, span, point) {
+            self.each_call(whose, span, point, |recorded, _, _| used.usage.apply(recorded))?;
         }
-        let mut usage = self.look(|reading| reading.usage.with_zones_alone());
-        self.each_call(whose, span, point, |recorded, _, _| usage.apply(recorded))?;
-        let sequence = point.sequence;
-        let usage = &usage;
-        let seen = self.look(|reading| look(Used { reading, usage, whose, span, sequence }));
-        Ok((sequence, seen))
+        Ok((used.sequence, look(&used)))
     }
 
     /// Each event of the log that counts towards usage, with its call's context and day.
@@ -322,5 +361,29 @@ fn named<'a, Id: NameId>(
 fn add_rest(rest: &Totals, mut add: impl FnMut(String, &Totals)) {
     if rest.requests > 0 {
         add(String::new(), rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Clock, config::Config, service::Book};
+
+    #[tokio::test]
+    async fn nothing_waits_for_a_look_at_usage() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Clock::system();
+        let book = Book::open(directory.path(), &Config::default(), clock.clone()).expect("a book");
+        let views = &book.views;
+        let now = views.point(None, clock.now()).expect("the present");
+        let moment = Edge::Moment(clock.now());
+        for whose in [Whose::Everyone, Whose::Tenant(TenantId(0)), Whose::User(UserId(0))] {
+            for span in [Span::ALWAYS, Span::Between(moment, moment)] {
+                let is_free = |_: &Used| views.reading.try_write().is_some();
+                let (_, is_free) = views.used(whose, span, &now, is_free).expect("a log");
+                assert!(is_free, "{whose:?} {span:?}");
+            }
+        }
+        book.close().await.expect("closed");
     }
 }

@@ -5,6 +5,7 @@ mod payment_routes;
 mod people_routes;
 mod recharge_routes;
 mod tenant_routes;
+mod wallet_routes;
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -89,7 +90,7 @@ fn post(
 
 fn routes() -> Vec<Route> {
     let mut all = admin_routes();
-    all.extend(wallet_routes());
+    all.extend(wallet_routes::wallet_routes());
     all.push(consumption());
     all.push(webhook());
     all.extend(payment_routes::payment_routes());
@@ -168,48 +169,6 @@ fn webhook() -> Route {
             ("/secret", vec![json!(7), json!(""), json!("whsec_"), json!("secret"), json!([])]),
         ],
     )
-}
-
-fn wallet_routes() -> Vec<Route> {
-    vec![
-        post(
-            "/api/v1/admin/wallets/acme/adjustments",
-            json!({"amount": -5, "reason": "r"}),
-            &["amount", "reason"],
-            vec![
-                ("/amount", with_more(no_amounts(), json!(["1e-19", 1_000_000_000_001_u64]))),
-                ("/reason", with_more(no_names(), json!([null, ""]))),
-            ],
-        ),
-        post(
-            "/api/v1/admin/wallets/acme/top-ups",
-            json!({"amount": 5, "reference": "r"}),
-            &["amount", "reference"],
-            vec![
-                ("/amount", with_more(no_amounts(), json!([-1, "-0.000000000000000001"]))),
-                ("/reference", with_more(no_names(), json!([null, ""]))),
-            ],
-        ),
-        post(
-            "/api/v1/admin/wallets/acme/refunds",
-            json!({"amount": 5, "reason": "r"}),
-            &["amount", "reason"],
-            vec![
-                ("/amount", with_more(no_amounts(), json!([-1, "-0.000000000000000001"]))),
-                ("/reason", with_more(no_names(), json!([null, ""]))),
-                ("/billId", vec![json!("x"), json!(-1), json!(1.5), json!([]), json!({})]),
-            ],
-        ),
-        post(
-            "/api/v1/admin/wallets/acme/credits",
-            json!({"amount": 5, "reason": "r"}),
-            &["amount", "reason"],
-            vec![
-                ("/amount", with_more(no_amounts(), json!([-1, "-0.000000000000000001"]))),
-                ("/reason", with_more(no_names(), json!([null, ""]))),
-            ],
-        ),
-    ]
 }
 
 fn admin_routes() -> Vec<Route> {

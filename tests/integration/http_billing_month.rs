@@ -325,6 +325,14 @@ async fn assert_month_is_closed(service: &Service, tenant: &str) {
         closed.ok_or_else(|| format!("no month of {tenant}"))
     })
     .await;
+    let path = format!("/api/v1/consumption/aggregates?period=month&organizationId={tenant}");
+    let lines = service.read(&path).await.expect(200).json();
+    let closed_months = lines["data"].as_array().expect("lines").iter();
+    let closed_months: Vec<_> =
+        closed_months.map(|line| (line["period"].as_str(), line.get("closed").is_some())).collect();
+    assert!(closed_months.contains(&(Some("2025-03"), true)), "{lines}");
+    let lines = service.read(&format!("{path}&groupBy=model")).await.expect(200).text;
+    assert!(!lines.contains("closed"), "{lines}");
     // It says what it held when it was closed; south's was over before the last calls came in.
     let requests = closed["data"]["requests"].as_u64().expect("a number");
     let all = u64::try_from(calls.len()).expect("few");

@@ -352,9 +352,10 @@ async fn every_breakdown_adds_up_to_the_same_totals() {
                     "/api/v1/consumption/aggregates?period={period}&groupBy={group_by}{filter}"
                 );
                 let answer = service.read(&path).await.expect(200);
-                // What is at hand is what the log adds up to.
+                // What is at hand is what the log adds up to, but for what is closed by now.
                 let added_up = service.read(&format!("{path}&as_of={head}")).await.expect(200);
-                assert_eq!(answer.text, added_up.text, "{path}");
+                let told = answer.text.replace(r#""closed":true,"#, "");
+                assert_eq!(told, added_up.text, "{path}");
                 let found: Aggregates = serde_json::from_str(&answer.text).expect(&answer.text);
                 assert_eq!(found.totals, total, "{path}");
                 let mut keys = BTreeSet::new();

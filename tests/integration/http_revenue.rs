@@ -86,3 +86,37 @@ async fn what_is_given_back_is_no_revenue_and_stays_deducted() {
     assert!(read(&service, &path).await.contains(r#""totalDeductions":0.3,"#));
     assert!(read(&service, TENANTS).await.contains(r#""_id":"umbrella","totalRevenue":0.2,"#));
 }
+
+#[tokio::test]
+async fn a_refund_without_a_bill_is_less_revenue_on_the_day_it_is_given() {
+    let service = billed().await;
+    let give = async |tenant: &str, path: &str, amount: &str| {
+        let body = json!({"amount": amount, "reason": "an outage"});
+        let path = format!("/api/v1/admin/wallets/{tenant}/{path}");
+        service.send(&path, &body).await.expect(201);
+    };
+    give("acme", "refunds", "0.01").await;
+    give("acme", "refunds", "0.000000000000000001").await;
+    // A present was never revenue.
+    give("acme", "credits", "5").await;
+    service.advance_clock_to("2025-03-04T12:00:00Z").await;
+    give("umbrella", "refunds", "0.1").await;
+    assert_eq!(
+        read(&service, TRENDS).await,
+        r#"[{"_id":"2025-03-01","revenue":0.33003},{"_id":"2025-03-02","revenue":0.0015},"#
+            .to_owned()
+            + r#"{"_id":"2025-03-03","revenue":-0.010000000000000001},"#
+            + r#"{"_id":"2025-03-04","revenue":-0.1}]"#
+    );
+    assert_eq!(
+        read(&service, TENANTS).await,
+        r#"[{"_id":"umbrella","totalRevenue":0.2,"totalTokens":10000,"billingCount":1},"#
+            .to_owned()
+            + r#"{"_id":"acme","totalRevenue":0.021529999999999999,"totalTokens":1051,"billingCount":2}]"#
+    );
+    let path = format!("{TENANTS}?startDate=2025-03-04&endDate=2025-03-05");
+    let umbrella = r#"[{"_id":"umbrella","totalRevenue":-0.1,"totalTokens":0,"billingCount":0}]"#;
+    assert_eq!(read(&service, &path).await, umbrella);
+    let deductions = service.read(DEDUCTIONS).await.expect(200).json();
+    assert_eq!(deductions.as_array().map(Vec::len), Some(2), "nothing was deducted since");
+}

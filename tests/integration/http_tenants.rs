@@ -196,6 +196,57 @@ async fn details_tell_the_month_on_the_tenants_clocks_to_the_last_decimal() {
 }
 
 #[tokio::test]
+async fn details_say_what_the_report_says_whatever_is_rated_late() {
+    let service = service().await;
+    let tenant = json!({"orgId": "acme", "name": "Acme", "timeZone": "America/New_York"});
+    service.send(TENANTS, &tenant).await.expect(201);
+    // Of February there, and of March by the clocks of London.
+    let late =
+        with(call("a", 10, 0), &json!({"timestamp": "2025-03-01T04:30:00Z", "model": "odd"}));
+    service.send("/api/v1/consumption", &late).await.expect(201);
+    service.send("/api/v1/consumption", &call("b", 5, 0)).await.expect(201);
+    put(&service, &json!({"timeZone": "Europe/London"})).await;
+    let price = json!({"odd": {"input_cost_per_token": 1, "output_cost_per_token": 1}});
+    service.send("/api/v1/admin/prices", &price).await.expect(201);
+    let month = |month: &'static str| {
+        format!("/api/v1/reports/monthly?organizationId=acme&month=2025-{month}")
+    };
+    crate::support::eventually("it is rated", async || {
+        let report = service.get(&month("02")).await;
+        if report["current"]["totalCost"] == 10 { Ok(()) } else { Err(report.to_string()) }
+    })
+    .await;
+    let (march, details) =
+        (service.get(&month("03")).await, service.get(&format!("{ACME}/details")).await);
+    for field in ["totalTokens", "totalCost"] {
+        assert_eq!(details["stats"][field], march["current"][field], "{field}");
+    }
+    assert_eq!(details["stats"]["totalTokens"], 5);
+}
+
+#[tokio::test]
+async fn details_show_the_latest_ten_bills_as_the_billing_history_does() {
+    let service = service().await;
+    for day in 1..=12 {
+        let body = with(
+            call("a", day, 1),
+            &json!({"timestamp": format!("2025-03-{day:02}T12:00:00Z"), "requestId": format!("r{day}")}),
+        );
+        service.advance_clock_to(&format!("2025-03-{day:02}T12:00:00Z")).await;
+        service.send("/api/v1/consumption", &body).await.expect(201);
+    }
+    service.advance_clock_to("2025-03-13T00:00:00Z").await;
+    let path = "/api/v1/billing/history?organizationId=acme&limit=10";
+    let history = crate::support::eventually("the last day is billed", async || {
+        let bills = service.get(path).await;
+        if bills[0]["day"] == "2025-03-12" { Ok(bills) } else { Err(bills.to_string()) }
+    })
+    .await;
+    assert_eq!(history.as_array().map(Vec::len), Some(10));
+    assert_eq!(service.get(&format!("{ACME}/details")).await["billingHistory"], history);
+}
+
+#[tokio::test]
 async fn addresses_are_in_no_file_in_clear() {
     let mut service = service().await;
     let all = with(everything(), &json!({"orgId": "acme"}));

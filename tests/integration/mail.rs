@@ -131,6 +131,31 @@ async fn the_past_is_not_written_about_and_a_kill_writes_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_happens_while_mail_is_off_is_never_written_about() {
+    const URL: &str = "TALLYBOOK__SMTP__URL";
+    let server = MailServer::start().await;
+    let mut service = writing(&server.url()).await;
+    pay_in(&service, "1").await;
+    server.gets(1).await;
+    service.stop().await;
+    service.set_variable(URL, None);
+    service.start_again().await;
+    pay_in(&service, "2").await;
+    service.stop().await;
+    service.set_variable(URL, Some(&server.url()));
+    service.start_again().await;
+    eventually("mail is on", async || {
+        let check = check(&service).await;
+        if check == "ok" || check == "connected" { Ok(()) } else { Err(check.to_string()) }
+    })
+    .await;
+    pay_in(&service, "3").await;
+    let letters = server.gets(2).await;
+    let subjects: Vec<_> = letters.iter().map(|letter| letter.header("Subject")).collect();
+    assert_eq!(subjects, ["acme: 1 USD were paid in", "acme: 3 USD were paid in"]);
+}
+
+#[tokio::test]
 async fn what_is_put_off_comes_in_order_and_what_is_refused_is_given_up() {
     let server = MailServer::start().await;
     let service = writing(&server.url()).await;

@@ -230,6 +230,13 @@ impl Service {
         self.wait_until_ready().await;
     }
 
+    /// From the next start on, a variable of its environment has this value, or is not there.
+    pub fn set_variable(&mut self, name: &str, value: Option<&str>) {
+        let Setup { variables, .. } = &mut self.setup;
+        variables.retain(|(present, _)| present != name);
+        variables.extend(value.map(|value| (name.to_owned(), value.to_owned())));
+    }
+
     /// Calls it as the developer.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request = self.client.request(method, self.url(path)).header("X-API-Key", API_KEY);

@@ -25,7 +25,7 @@ use crate::{
         AppState,
         auth::Caller,
         body,
-        ledger::{AtLeast, IdempotencyKey, Reply, submit},
+        ledger::{AtLeast, IdempotencyKey, Reply, reading, submit},
         params::Path,
         personal::{alone, in_vault},
         problem::Problem,
@@ -43,6 +43,9 @@ pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(set_rule))
 }
 
+/// How many tenants one look takes in: the next batch waits for it.
+const AT_ONCE: usize = 64;
+
 /// All tenants, in the order in which they became known.
 #[utoipa::path(get, path = "/api/v1/admin/tenants", tag = "admin",
     responses((status = 200, body = [Organization])))]
@@ -50,12 +53,17 @@ async fn list(
     State(state): State<AppState>,
     _: AtLeast,
 ) -> Result<Reply<Vec<Organization>>, Problem> {
-    let (sequence, tenants) = state.views().look_now(|reading| {
-        let names = reading.books.names.all();
-        names.map(|(tenant, _)| Sealed::new(reading, tenant)).collect::<Vec<_>>()
+    let (views, vault) = (state.views().clone(), state.vault().clone());
+    let (sequence, names) = views.look_now(|reading| reading.books.names.clone());
+    let tenants = reading(move || {
+        let ids: Vec<TenantId> = names.all().map(|(tenant, _)| tenant).collect();
+        let some = |ids: &[TenantId]| {
+            views.look(|reading| ids.iter().map(|id| Sealed::new(reading, *id)).collect::<Vec<_>>())
+        };
+        let tenants = ids.chunks(AT_ONCE).flat_map(some);
+        Ok(tenants.map(|tenant| tenant.unseal(&vault)).collect())
     });
-    let tenants = tenants.into_iter().map(|tenant| tenant.unseal(state.vault()));
-    Ok(Reply::read(sequence, tenants.collect()))
+    Ok(Reply::read(sequence, tenants.await?))
 }
 
 /// One tenant.

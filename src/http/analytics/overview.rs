@@ -17,7 +17,7 @@ use crate::{
         params::Query,
         problem::{ParameterSource, Problem},
     },
-    views::Span,
+    views::{Span, Used},
 };
 
 const TENANTS_DEFAULT: usize = 10;
@@ -147,7 +147,7 @@ async fn consumption_trends(
 ) -> Result<Reply<Vec<ConsumptionTrend>>, Problem> {
     let scope = scope_of(&caller, &query)?;
     let span = both(query.start_date.as_deref(), query.end_date.as_deref())?;
-    let (sequence, days) = look(&state, &scope, span, |used| used.by_day()).await?;
+    let (sequence, days) = look(&state, &scope, span, Used::by_day).await?;
     let trend = |(day, totals): (schemas::Day, Totals)| ConsumptionTrend {
         id: day.to_string(),
         tokens: totals.total_tokens,

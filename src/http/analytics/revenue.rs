@@ -1,7 +1,9 @@
 //! `GET /api/v1/analytics/{revenue-trends,revenue/…}`: money that came in, and money that was billed.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
-use schemas::{Day, Money, TenantId};
+use schemas::{Day, Money, Sequence, TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +17,7 @@ use crate::{
         params::Query,
         problem::Problem,
     },
-    views::{Billed, Payments},
+    views::{Billed, Payments, Span},
 };
 
 pub(super) fn router() -> OpenApiRouter<AppState> {
@@ -33,18 +35,30 @@ fn tenant_in(state: &AppState, scope: &Scope) -> Option<Option<TenantId>> {
     state.views().look(|reading| reading.books.names.find(tenant.as_str())).map(Some)
 }
 
+/// As [`Views::bills_by`](crate::views::Views::bills_by), on a thread where it may take its time.
+async fn bills_by<K: Ord + Send + 'static>(
+    state: &AppState,
+    tenant: Option<TenantId>,
+    span: Span,
+    key: impl Fn(TenantId, Day) -> K + Send + 'static,
+) -> Result<(Sequence, BTreeMap<K, Billed>), Problem> {
+    let views = state.views().clone();
+    reading(move || Ok(views.bills_by(tenant, span, key))).await
+}
+
 /// A day's revenue.
 #[derive(Debug, Serialize, ToSchema)]
 struct RevenueDay {
-    /// The UTC day that was billed, as `YYYY-MM-DD`.
+    /// The UTC day that was billed, or on which a refund without a bill was given, as `YYYY-MM-DD`.
     #[serde(rename = "_id")]
     id: String,
-    /// USD: what bills took, less what of it was given back.
+    /// USD: what bills took, less what of it was given back, and less refunds without a bill.
     #[schema(value_type = f64)]
     revenue: Money,
 }
 
-/// Revenue by the day that was billed, the earliest first; only days with bills.
+/// Revenue by the day that was billed, the earliest first; only days with bills, or with refunds
+/// without a bill. It adds up to the revenue of the ledger.
 #[utoipa::path(get, path = "/api/v1/analytics/revenue-trends", tag = "analytics",
     params(SpanQuery), responses((status = 200, body = [RevenueDay])))]
 async fn revenue_trends(
@@ -58,7 +72,7 @@ async fn revenue_trends(
     let Some(tenant) = tenant_in(&state, &scope) else {
         return Ok(Reply::read(state.views().head(), Vec::new()));
     };
-    let (sequence, days) = state.views().bills_by(tenant, span, |_, day| day);
+    let (sequence, days) = bills_by(&state, tenant, span, |_, day| day).await?;
     let view = |(day, billed): (Day, Billed)| RevenueDay {
         id: day.to_string(),
         revenue: billed.revenue(),
@@ -139,14 +153,15 @@ async fn billing_deductions(
     let Some(tenant) = tenant_in(&state, &scope) else {
         return Ok(Reply::read(state.views().head(), Vec::new()));
     };
-    let (sequence, days) = state.views().bills_by(tenant, span, |_, day| day);
+    let (sequence, days) = bills_by(&state, tenant, span, |_, day| day).await?;
+    let days = days.into_iter().filter(|(_, billed)| billed.count > 0);
     let view = |(day, billed): (Day, Billed)| DeductionDay {
         id: day.to_string(),
         total_deductions: billed.cost,
         total_tokens: billed.tokens,
         count: billed.count,
     };
-    Ok(Reply::read(sequence, days.into_iter().map(view).collect()))
+    Ok(Reply::read(sequence, days.map(view).collect()))
 }
 
 /// When.
@@ -167,7 +182,7 @@ struct TenantRevenue {
     /// The tenant.
     #[serde(rename = "_id")]
     id: String,
-    /// USD: what bills took, less what of it was given back.
+    /// USD: what bills took, less what of it was given back, and less refunds without a bill.
     #[schema(value_type = f64)]
     total_revenue: Money,
     /// The tokens of their calls.
@@ -176,7 +191,8 @@ struct TenantRevenue {
     billing_count: u64,
 }
 
-/// Revenue by tenant, of those that the caller may see, the most first; only tenants with bills.
+/// Revenue by tenant, of those that the caller may see, the most first; only tenants with
+/// bills, or with refunds without a bill.
 #[utoipa::path(get, path = "/api/v1/analytics/revenue/by-tenant", tag = "analytics",
     params(DatesQuery), responses((status = 200, body = [TenantRevenue])))]
 async fn by_tenant(
@@ -190,9 +206,10 @@ async fn by_tenant(
     let Some(tenant) = tenant_in(&state, &scope) else {
         return Ok(Reply::read(state.views().head(), Vec::new()));
     };
-    let (sequence, tenants) = state.views().bills_by(tenant, span, |tenant, _| tenant);
+    let (sequence, tenants) = bills_by(&state, tenant, span, |tenant, _| tenant).await?;
+    let names = state.views().look(|reading| reading.books.names.clone());
     let view = |(tenant, billed): (TenantId, Billed)| TenantRevenue {
-        id: state.views().name_of(tenant),
+        id: names.text(tenant).to_string(),
         total_revenue: billed.revenue(),
         total_tokens: billed.tokens,
         billing_count: billed.count,

@@ -17,7 +17,7 @@ use crate::{
         params::Query,
         problem::Problem,
     },
-    views::{Dimension, UserActivity},
+    views::{Dimension, Used, UserActivity},
 };
 
 const USERS_MAX: usize = 20;
@@ -62,7 +62,7 @@ async fn peak_times(
 ) -> Result<Reply<Vec<NumberedUsage>>, Problem> {
     let scope = scope_of(&caller, &query)?;
     let span = both_or_none(query.start_date.as_deref(), query.end_date.as_deref())?;
-    let (sequence, hours) = look(&state, &scope, span, |used| used.by_hour()).await?;
+    let (sequence, hours) = look(&state, &scope, span, Used::by_hour).await?;
     Ok(Reply::read(sequence, hours.into_iter().map(NumberedUsage::from).collect()))
 }
 
@@ -77,7 +77,7 @@ async fn day_of_week(
 ) -> Result<Reply<Vec<NumberedUsage>>, Problem> {
     let scope = scope_of(&caller, &query)?;
     let span = both_or_none(query.start_date.as_deref(), query.end_date.as_deref())?;
-    let (sequence, days) = look(&state, &scope, span, |used| used.by_day_of_week()).await?;
+    let (sequence, days) = look(&state, &scope, span, Used::by_day_of_week).await?;
     Ok(Reply::read(sequence, days.into_iter().map(NumberedUsage::from).collect()))
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use projections::{books::Reading, usage::Totals};
-use schemas::{Day, Money, Name, Zone};
+use projections::{bills::Bills, books::Reading, names::Names, usage::Totals};
+use schemas::{Day, Money, Name, TenantId, Zone};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -272,6 +272,10 @@ struct Aggregate {
     period: String,
     /// Of whom or what; empty for calls that named none.
     key: String,
+    /// Whether the organization's period is closed. Left out where it is not, where another key is
+    /// asked for, and of the past.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    closed: bool,
     #[serde(flatten)]
     totals: AggregateTotals,
 }
@@ -316,6 +320,7 @@ async fn aggregates(
         query;
     let scope = caller.user_scope(organization_id, user_id)?;
     let span = span(start_date.as_deref(), end_date.as_deref())?;
+    let tells_closed = matches!(group_by, GroupBy::Organization) && as_of.is_none();
     let point = point(&state, as_of)?;
     let dimension = match group_by {
         GroupBy::Organization => Dimension::Tenant,
@@ -334,6 +339,7 @@ async fn aggregates(
         };
         periods.entry(first).or_default().entry(key).or_default().add(&totals);
     }
+    let closed = tells_closed.then(|| Closed::now(&state));
     let mut data = Vec::new();
     for (first, lines) in periods {
         let name = match period {
@@ -342,9 +348,34 @@ async fn aggregates(
         };
         data.extend(lines.into_iter().map(|(key, totals)| Aggregate {
             period: name.clone(),
+            closed: closed.as_ref().is_some_and(|closed| closed.is_closed(&key, period, first)),
             key,
             totals: totals.into(),
         }));
     }
     Ok(Reply::read(sequence, Aggregates { period, group_by, data, totals }))
+}
+
+/// Which periods are closed, by who paid. It shares with the folds what has not changed since.
+struct Closed {
+    names: Names,
+    bills: Bills,
+}
+
+impl Closed {
+    fn now(state: &AppState) -> Self {
+        state.views().look(|Reading { books, .. }| Self {
+            names: books.names.clone(),
+            bills: books.bills.clone(),
+        })
+    }
+
+    fn is_closed(&self, tenant: &str, period: Period, first: Day) -> bool {
+        let period = match period {
+            Period::Day => schemas::Period::Day,
+            Period::Month => schemas::Period::Month,
+        };
+        let tenant: Option<TenantId> = self.names.find(tenant);
+        tenant.is_some_and(|tenant| self.bills.closed(tenant).is_closed(period, first))
+    }
 }

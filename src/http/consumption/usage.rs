@@ -11,7 +11,7 @@ use crate::{
         ledger::{fault, point, reading},
         problem::{InvalidParameter, ParameterSource, Problem},
     },
-    views::{Breakdown, Dimension, Edge, Point, Span, Used, is_at_hand},
+    views::{Breakdown, Dimension, Edge, Point, Span, Used, is_quick},
 };
 
 /// A parameter that is missing, in the words that clients know.
@@ -30,13 +30,10 @@ pub(in crate::http) async fn look<T: Default + Send + 'static>(
     state: &AppState,
     scope: &Scope,
     span: Span,
-    look: impl FnOnce(Used<'_>) -> T + Send + 'static,
+    look: impl FnOnce(&Used) -> T + Send + 'static,
 ) -> Result<(Sequence, T), Problem> {
     let point = point(state, None)?;
     let Some(whose) = whose(state, scope) else { return Ok((point.sequence, T::default())) };
-    if is_at_hand(whose, span, &point) {
-        return Ok(state.views().used(whose, span, &point, look)?);
-    }
     let views = state.views().clone();
     reading(move || views.used(whose, span, &point, look)).await
 }
@@ -50,7 +47,7 @@ pub(in crate::http) async fn usage(
     point: Point,
 ) -> Result<(Sequence, Breakdown), Problem> {
     let Some(whose) = whose(state, scope) else { return Ok((point.sequence, Breakdown::new())) };
-    if is_at_hand(whose, span, &point) {
+    if is_quick(whose, span, dimension, &point) {
         return Ok(state.views().usage(whose, span, dimension, &point)?);
     }
     let views = state.views().clone();

@@ -244,10 +244,13 @@ async fn months(
         return Ok(Reply::read(point.sequence, Vec::new()));
     };
     let views = state.views().clone();
-    let months =
-        reading(move || views.project_months(whose, span, project.as_ref(), &point)).await?;
-    let months = state.views().look(|reading| view(&reading.books.names, months));
-    Ok(Reply::read(point.sequence, months))
+    let sequence = point.sequence;
+    let months = reading(move || {
+        let months = views.project_months(whose, span, project.as_ref(), &point)?;
+        let names = views.look(|reading| reading.books.names.clone());
+        Ok(view(&names, months))
+    });
+    Ok(Reply::read(sequence, months.await?))
 }
 
 fn view(names: &Names, months: ProjectMonths) -> Vec<ProjectConsumptionMonthly> {

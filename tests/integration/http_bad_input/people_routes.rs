@@ -10,7 +10,7 @@ fn no_roles() -> Vec<Value> {
 }
 
 fn no_addresses() -> Vec<Value> {
-    with_more(no_names(), json!(["ann", "@example.org", "ann@", "a b@example.org"]))
+    with_more(no_names(), json!(["ann", "@example.org", "ann@", "a b@example.org", "a@b@c"]))
 }
 
 fn no_passwords() -> Vec<Value> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 use utoipa::ToSchema;
 
 use crate::{
+    config::is_email,
     http::{
         changes::{some, value},
         ledger::fault,
@@ -199,7 +200,7 @@ impl<'de> Deserialize<'de> for Percent {
 /// An e-mail address that may be one: `null` and nothing clear.
 fn email<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Change<Name>, D::Error> {
     match crate::http::changes::text(deserializer)? {
-        Change::Set(text) if text.as_str().parse::<lettre::Address>().is_err() => {
+        Change::Set(text) if !is_email(text.as_str()) => {
             Err(de::Error::custom("must be an e-mail address"))
         }
         change => Ok(change),

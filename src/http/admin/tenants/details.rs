@@ -2,8 +2,7 @@
 //! bills.
 
 use axum::extract::State;
-use projections::bills::BillSummary;
-use schemas::{Money, Name, Sequence, TenantId, Timestamp};
+use schemas::{Day, Money, Name, TenantId};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -12,11 +11,15 @@ use super::{
     no_such_tenant,
     organization::{Organization, Sealed},
 };
-use crate::http::{
-    AppState,
-    ledger::{AtLeast, Reply},
-    params::Path,
-    problem::Problem,
+use crate::{
+    http::{
+        AppState,
+        consumption::sum,
+        ledger::{AtLeast, Reply, reading},
+        params::Path,
+        problem::Problem,
+    },
+    views::Bill,
 };
 
 /// How many bills are told.
@@ -53,38 +56,6 @@ struct Stats {
     total_cost: Money,
 }
 
-/// A bill.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-#[schema(as = LatestBill)]
-struct Bill {
-    /// Its name: its position in the log.
-    #[schema(value_type = u64)]
-    id: Sequence,
-    /// When it was posted.
-    #[schema(value_type = String, format = DateTime)]
-    billing_date: Timestamp,
-    /// Tokens.
-    total_tokens: u64,
-    /// USD.
-    #[schema(value_type = f64)]
-    total_cost: Money,
-    /// Always `completed`: a bill is posted whole.
-    status: &'static str,
-}
-
-impl From<&BillSummary> for Bill {
-    fn from(bill: &BillSummary) -> Self {
-        Self {
-            id: bill.id,
-            billing_date: bill.posted_at,
-            total_tokens: bill.tokens,
-            total_cost: bill.cost,
-            status: "completed",
-        }
-    }
-}
-
 /// A tenant with its usage of this month and its latest bills.
 #[utoipa::path(get, path = "/api/v1/admin/tenants/{tenant}/details", tag = "admin",
     params(("tenant" = String, Path, description = "Its id")),
@@ -98,19 +69,20 @@ async fn details(
     let (sequence, found) = state.views().look_now(|reading| {
         let books = &reading.books;
         let tenant: TenantId = books.names.find(name.as_str())?;
-        let zone = books.tenants.terms(tenant).zone.now().0;
-        let month = now.day_in(zone).first_of_month();
-        let used = books.limit_usage.used_in_month(tenant, month);
-        let used_now = Stats {
+        let today = now.day_in(books.tenants.terms(tenant).zone.now().0);
+        let used = reading.usage.days(tenant, today.first_of_month(), today);
+        let used = sum(used.map(|(_, used)| &used.totals));
+        let month = Stats {
             user_count: books.directory.tenant(tenant).users.len(),
-            total_tokens: used.tokens,
+            total_tokens: used.total_tokens,
             total_cost: used.cost,
         };
-        let bills = books.bills.of(tenant).iter().rev().take(BILLS_MAX);
-        let bills: Vec<Bill> = bills.map(Bill::from).collect();
-        Some((Sealed::new(reading, tenant), used_now, bills))
+        Some((tenant, Sealed::new(reading, tenant), month))
     });
-    let (tenant, used_now, billing_history) = found.ok_or_else(no_such_tenant)?;
+    let (id, tenant, month) = found.ok_or_else(no_such_tenant)?;
+    let views = state.views().clone();
+    let ever = (Day::from_days(i32::MIN), Day::from_days(i32::MAX));
+    let page = reading(move || views.bills(id, ever, sequence, BILLS_MAX)).await?;
     let tenant = tenant.unseal(state.vault());
-    Ok(Reply::read(sequence, Details { tenant, stats: used_now, billing_history }))
+    Ok(Reply::read(sequence, Details { tenant, stats: month, billing_history: page.bills }))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::calls::NOON;
 use crate::support::http::{Answer, call};
-use crate::support::receiver::Receiver;
+use crate::support::receiver::{Received, Receiver};
 use crate::support::service::Service;
 use crate::support::stripe::Stripe;
 use crate::support::stripe_webhooks::{NOON_SECONDS, SECRET, ask, event, signature};
@@ -20,7 +20,7 @@ const TOLD: [&str; 6] = [
 ];
 
 async fn told(inbox: &Receiver, count: usize) -> Vec<Value> {
-    let mut told: Vec<Value> = inbox.gets(count).await.iter().map(|one| one.json()).collect();
+    let mut told: Vec<Value> = inbox.gets(count).await.iter().map(Received::json).collect();
     assert_eq!(told.len(), count, "{told:?}");
     told.sort_by_key(|one| one["type"].to_string());
     told

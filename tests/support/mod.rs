@@ -6,7 +6,6 @@ pub mod broker;
 pub mod calls;
 pub mod gateway;
 pub mod http;
-pub mod past;
 pub mod people;
 pub mod producer;
 pub mod receiver;

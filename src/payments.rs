@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use projections::top_ups::{TopUp, TopUpState};
+use projections::top_ups::{LOOKED_AFTER_SECONDS, TopUp, TopUpState, TopUps};
 use schemas::{
     Command, Envelope, LinkTopUp, Name, Payment, SettleTopUp, TenantId, Timestamp, TopUpId,
     TopUpKind,
@@ -26,6 +26,9 @@ use crate::writer::{Receipt, SubmitError, Writer};
 /// How long asking again under the same idempotency key is known to be asking for the same: the
 /// provider forgets keys after a day.
 const KEYS_HOLD_SECONDS: i64 = 23 * 3600;
+
+/// Why a payment fails on a page that nobody paid on.
+const PAGE_EXPIRED: &str = "the page expired before it was paid";
 
 /// Why a payment is not under way.
 #[derive(Debug, Error)]
@@ -57,6 +60,29 @@ pub enum Asked {
     Session(Box<CheckoutSession>),
     /// A payment.
     Payment(Box<PaymentIntent>),
+}
+
+impl Asked {
+    /// Whether nothing can come of it any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Session(session) => session.is_paid() || session.is_expired(),
+            Self::Payment(payment) => {
+                matches!(payment.status, PaymentStatus::Succeeded | PaymentStatus::Canceled)
+            }
+        }
+    }
+}
+
+/// What a webhook concerns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakenIn {
+    /// What is ours, or no payment at all.
+    Ours,
+    /// A payment that is neither known here nor says that it is for a wallet: another product's, on
+    /// the same account.
+    Foreign,
 }
 
 /// The right to ask for a top-up, until it is dropped.
@@ -232,9 +258,13 @@ impl Payments {
             Asked::Session(session) if session.is_paid() => {
                 Some(Payment::Received(session.received().ok_or(PaymentError::Currency)?))
             }
+            Asked::Session(session) if session.is_expired() => {
+                Some(Payment::Failed(PAGE_EXPIRED.to_owned()))
+            }
             Asked::Session(_) => None,
             Asked::Payment(payment) => outcome(top_up.kind, payment)?,
         };
+        let outcome = outcome.or_else(|| given_up(top_up, asked, self.0.clock.now()));
         self.link(top_up.id, payment_intent.clone(), checkout_session).await?;
         if let Some(outcome) = outcome {
             self.settle(Some(top_up.id), Some(tenant.clone()), payment_intent, outcome).await?;
@@ -256,22 +286,46 @@ impl Payments {
         Ok(secret.verify(header, body, self.0.clock.now()))
     }
 
-    /// Takes in what a webhook says.
+    /// Takes in what a webhook says, if it concerns us.
     ///
     /// # Errors
     /// When what came in cannot be credited, or the book takes nothing.
-    pub async fn take_in(&self, notice: Notice) -> Result<(), PaymentError> {
+    pub async fn take_in(&self, notice: Notice) -> Result<TakenIn, PaymentError> {
+        if self.is_foreign(&notice) {
+            return Ok(TakenIn::Foreign);
+        }
         match notice {
             Notice::Received(payment) => {
                 let outcome = Payment::Received(payment.received().ok_or(PaymentError::Currency)?);
-                self.settle_payment(*payment, outcome).await
+                self.settle_payment(*payment, outcome).await?;
             }
             Notice::Failed(payment) => {
                 let outcome = Payment::Failed(payment.failure());
-                self.settle_payment(*payment, outcome).await
+                self.settle_payment(*payment, outcome).await?;
             }
-            Notice::Session(kind, session) => self.take_in_session(kind, *session).await,
-            Notice::Other => Ok(()),
+            Notice::Session(kind, session) => self.take_in_session(kind, *session).await?,
+            Notice::Other => (),
+        }
+        Ok(TakenIn::Ours)
+    }
+
+    fn is_foreign(&self, notice: &Notice) -> bool {
+        let is_known = |look: &dyn Fn(&TopUps) -> bool| {
+            self.0.views.look(|reading| look(&reading.books.top_ups))
+        };
+        match notice {
+            Notice::Received(payment) | Notice::Failed(payment) => {
+                !payment.is_ours()
+                    && !is_known(&|top_ups| top_ups.of_payment_intent(&payment.id).is_some())
+            }
+            Notice::Session(_, session) => {
+                !session.is_ours()
+                    && !is_known(&|top_ups| {
+                        let by_payment = || top_ups.of_payment_intent(session.payment_intent()?);
+                        top_ups.of_checkout_session(&session.id).or_else(by_payment).is_some()
+                    })
+            }
+            Notice::Other => false,
         }
     }
 
@@ -301,9 +355,7 @@ impl Payments {
         }
         let (top_up, tenant) = (known.or(session.top_up()), session.tenant());
         let outcome = match kind {
-            SessionNotice::Expired => {
-                Payment::Failed("the page expired before it was paid".to_owned())
-            }
+            SessionNotice::Expired => Payment::Failed(PAGE_EXPIRED.to_owned()),
             SessionNotice::Completed if session.is_paid() => {
                 Payment::Received(session.received().ok_or(PaymentError::Currency)?)
             }
@@ -360,6 +412,16 @@ fn check_askable(top_up: &TopUp, now: Timestamp) -> Result<(), Failure> {
         }
         TopUpState::Pending => Ok(()),
     }
+}
+
+/// The end of a payment that a payer would have completed by now; whoever pays after all is credited.
+fn given_up(top_up: &TopUp, asked: &Asked, now: Timestamp) -> Option<Payment> {
+    let is_with_the_bank = match asked {
+        Asked::Session(_) => false,
+        Asked::Payment(payment) => payment.status == PaymentStatus::Processing,
+    };
+    let is_late = now >= top_up.created_at.plus_seconds(LOOKED_AFTER_SECONDS);
+    (is_late && !is_with_the_bank).then(|| Payment::Failed("nobody paid it in time".to_owned()))
 }
 
 /// What became of a payment; `None` while that is open.

@@ -13,6 +13,9 @@ use schemas::{
 use crate::collections::{Paged, Shard, Sharded};
 use crate::projection::Projection;
 
+/// How long after it began the provider is asked what became of a payment that a payer completes.
+pub const LOOKED_AFTER_SECONDS: i64 = 3 * 86_400;
+
 impl Shard for TopUpId {
     fn shard(&self) -> u16 {
         let [high, low, ..] = self.0;
@@ -71,6 +74,11 @@ impl TopUp {
         matches!(self.state, TopUpState::Pending)
             && (matches!(self.kind, TopUpKind::Auto) || !self.is_linked())
     }
+
+    /// Whether a payer completes it at the provider, which is to tell of it.
+    const fn is_up_to_a_payer(&self) -> bool {
+        !matches!(self.kind, TopUpKind::Auto) && self.is_linked()
+    }
 }
 
 /// A tenant's payments.
@@ -82,6 +90,8 @@ struct OfTenant {
     last_auto: Option<Timestamp>,
     /// How many of those are pending.
     pending_auto: u32,
+    /// How many of those failed since one came in, or since the setting was changed.
+    auto_failures: u32,
 }
 
 /// Where a payment is.
@@ -99,6 +109,8 @@ pub struct TopUps {
     payment_methods: Sharded<Arc<str>, TenantId, 64>,
     /// The tenant that was the first to name who pays.
     customers: Sharded<Arc<str>, TenantId, 64>,
+    /// By when they began: those that are pending, and those that failed, until they are too old.
+    to_be_looked_up: [BTreeSet<(Timestamp, TopUpId)>; 2],
 }
 
 impl TopUps {
@@ -132,6 +144,24 @@ impl TopUps {
     /// of, and those of wallets that fill themselves.
     pub fn to_be_asked_for(&self) -> impl Iterator<Item = TopUpId> {
         self.to_be_asked_for.iter().copied()
+    }
+
+    /// The payments that a payer completes at the provider, and of which it may have told nobody
+    /// that they came in: the pending ones, and at `now` those that failed lately, since a payer may
+    /// try again. Each with when it began, the earliest first within both.
+    pub fn to_be_looked_up(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, TopUpId)> + '_ {
+        let [pending, failed] = &self.to_be_looked_up;
+        let from = (now.plus_seconds(LOOKED_AFTER_SECONDS.saturating_neg()), TopUpId([0; 16]));
+        pending.iter().chain(failed.range(from..)).copied()
+    }
+
+    /// How many times in a row a tenant's wallet could not fill itself, since that was last set.
+    #[must_use]
+    pub fn auto_failures(&self, tenant: TenantId) -> u32 {
+        self.tenants.get(tenant.number()).auto_failures
     }
 
     /// When a tenant's wallet last filled itself, or tried to.
@@ -213,11 +243,39 @@ impl TopUps {
         let Some(top_up) = of_tenant.top_ups.get_mut(place) else { return };
         let was_pending = top_up.state == TopUpState::Pending;
         change(top_up);
-        if top_up.kind == TopUpKind::Auto && was_pending && top_up.state != TopUpState::Pending {
-            of_tenant.pending_auto = of_tenant.pending_auto.saturating_sub(1);
+        let is_pending = top_up.state == TopUpState::Pending;
+        if top_up.kind == TopUpKind::Auto {
+            if was_pending && !is_pending {
+                of_tenant.pending_auto = of_tenant.pending_auto.saturating_sub(1);
+            }
+            match top_up.state {
+                TopUpState::Succeeded => of_tenant.auto_failures = 0,
+                TopUpState::Failed if was_pending => {
+                    of_tenant.auto_failures = of_tenant.auto_failures.saturating_add(1);
+                }
+                TopUpState::Failed | TopUpState::Pending => (),
+            }
         }
         if !top_up.is_ours_to_ask_for() {
             self.to_be_asked_for.remove(&id);
+        }
+        let entry = (top_up.created_at, id);
+        let [pending, failed] = &mut self.to_be_looked_up;
+        for (set, state) in [(pending, TopUpState::Pending), (failed, TopUpState::Failed)] {
+            if top_up.is_up_to_a_payer() && top_up.state == state {
+                set.insert(entry);
+            } else {
+                set.remove(&entry);
+            }
+        }
+    }
+
+    /// Forgets the payments that failed and are too old at `now` to be looked up.
+    fn forget_failed(&mut self, now: Timestamp) {
+        let from = now.plus_seconds(LOOKED_AFTER_SECONDS.saturating_neg());
+        let [_, failed] = &mut self.to_be_looked_up;
+        while failed.first().is_some_and(|(created_at, _)| *created_at < from) {
+            failed.pop_first();
         }
     }
 }
@@ -269,6 +327,10 @@ impl Projection for TopUps {
                     top_up.state = TopUpState::Failed;
                     top_up.failure = Some(failed.reason.clone());
                 });
+                self.forget_failed(recorded.recorded_at);
+            }
+            Event::AutoTopUpSet(set) if self.auto_failures(set.tenant) > 0 => {
+                self.tenants.get_mut(set.tenant.number()).auto_failures = 0;
             }
             _ => (),
         }

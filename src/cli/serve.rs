@@ -78,7 +78,8 @@ fn warn_of(config: &Config) {
     let stripe = &config.stripe;
     if stripe.secret_key.is_some() && stripe.webhook_secret.is_none() {
         tracing::warn!(
-            "payments are taken, and nobody hears that they have come in (`STRIPE_WEBHOOK_SECRET`)"
+            "payments are taken, and Stripe cannot tell of them without `STRIPE_WEBHOOK_SECRET`: \
+             that they have come in is then only found by asking Stripe, up to an hour later"
         );
     }
     let takes_tokens =

@@ -36,7 +36,7 @@ pub use rejection::{
     TopUpRejection, WebhookRejection,
 };
 pub use strategies::{Rehearsal, Verdict, judge, rehearse};
-pub use top_ups::{auto_top_up_due, may_be_paid};
+pub use top_ups::{auto_top_up_due, auto_top_up_from, may_be_paid};
 pub use vouchers::VOUCHER_ITEMS_MAX;
 
 use naming::Naming;

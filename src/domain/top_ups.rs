@@ -159,7 +159,36 @@ fn named(tenant: Option<&Name>, naming: &Naming<'_>) -> Result<Option<TenantId>,
     Ok(tenant.map(known).transpose()?)
 }
 
+/// The longest that failures keep a wallet from trying to fill itself again, in seconds.
+const FAILING_SECONDS_MAX: i64 = 86_400;
+/// The least that is waited after a failure before it is doubled, in seconds.
+const FAILING_SECONDS_MIN: i64 = 60;
+
+/// From when on a tenant's wallet may fill itself again after it last did, or tried to: the
+/// cool-off, doubled by each failure in a row up to a day; `None` when it never did.
+#[must_use]
+pub fn auto_top_up_from(
+    books: &Books,
+    tenant: TenantId,
+    cooldown_seconds: u32,
+) -> Option<Timestamp> {
+    let last = books.top_ups.last_auto(tenant)?;
+    let cooldown = i64::from(cooldown_seconds);
+    let wait = match books.top_ups.auto_failures(tenant) {
+        0 => cooldown,
+        failures => {
+            let doubled = 2_i64.saturating_pow(failures);
+            let wait = cooldown.max(FAILING_SECONDS_MIN).saturating_mul(doubled);
+            wait.min(cooldown.max(FAILING_SECONDS_MAX))
+        }
+    };
+    Some(last.plus_seconds(wait))
+}
+
 /// How a tenant's wallet is to be filled right now, if it is: the setting that asks for it.
+///
+/// It is judged by what is left of the balance after what is used and not billed yet. What holds
+/// keep free does not count: most of it is let go again, and a charged card is not.
 #[must_use]
 pub fn auto_top_up_due(
     books: &Books,
@@ -178,14 +207,10 @@ pub fn auto_top_up_due(
     if !auto.enabled || !may_pay || !is_own() || books.top_ups.is_auto_pending(tenant) {
         return None;
     }
-    let cooldown = i64::from(cooldown_seconds);
-    let last = books.top_ups.last_auto(tenant);
-    if last.is_some_and(|last| now < last.plus_seconds(cooldown)) {
+    if auto_top_up_from(books, tenant, cooldown_seconds).is_some_and(|from| now < from) {
         return None;
     }
-    let held = books.holds.held_money(tenant, now);
-    let available = books.wallets.wallet(tenant).available()?.checked_sub(held)?;
-    (available < auto.threshold).then_some(auto)
+    (books.wallets.wallet(tenant).available()? < auto.threshold).then_some(auto)
 }
 
 /// What the fields of a setting are called where it stands.

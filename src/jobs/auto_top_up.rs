@@ -1,6 +1,7 @@
 //! Wallets that fill themselves, and payments of which nobody knows what became: looked at again and
 //! again, beside the other jobs, since the provider may take its time. Every look follows from the
-//! book, so that running it twice, late, or after a crash asks for each payment once.
+//! book, so that running it twice, late, or after a crash asks for each payment once. What a payer
+//! completes at the provider is looked up there too, ever more rarely: no webhook need arrive.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use projections::books::Books;
 use schemas::{
-    AutoTopUp, Command, Envelope, Money, Name, StartTopUp, TenantId, TopUpId, TopUpKind, TopUpTerms,
+    AutoTopUp, Command, Envelope, Money, Name, StartTopUp, TenantId, Timestamp, TopUpId, TopUpKind,
+    TopUpTerms,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -18,7 +21,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::config::Billing;
-use crate::domain::auto_top_up_due;
+use crate::domain::{auto_top_up_due, auto_top_up_from};
 use crate::payments::{PaymentError, Payments};
 use crate::views::top_up_status;
 use crate::writer::Outcome;
@@ -29,6 +32,12 @@ const AT_ONCE: usize = 8;
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// And at the longest.
 const PAUSE_MAX: Duration = Duration::from_mins(10);
+/// How many payments that payers complete are looked up at once.
+const LOOK_UPS_MAX: usize = 50;
+/// How old a payment is when it is first looked up, in seconds.
+const LOOK_UP_SECONDS_MIN: i64 = 60;
+/// It is looked up again when it is twice as old, or after this many seconds.
+const LOOK_UP_SECONDS_MAX: i64 = 3600;
 
 /// What a look at the wallets did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -71,6 +80,9 @@ pub struct AutoTopUps {
     cooldown_seconds: u32,
     every: Option<Duration>,
     pauses: Arc<Mutex<HashMap<TopUpId, Pause>>>,
+    /// When the payments that payers complete are looked up next; forgotten by a new start, which
+    /// looks sooner.
+    look_ups: Arc<Mutex<HashMap<TopUpId, Timestamp>>>,
 }
 
 impl AutoTopUps {
@@ -86,7 +98,15 @@ impl AutoTopUps {
         };
         let actor = Name::try_from("job").expect("invariant: a name");
         let cooldown_seconds = config.auto_top_up_cooldown_seconds;
-        Self { payments, actor, cooldown_seconds, every, pauses: Arc::default() }
+        let (pauses, look_ups) = (Arc::default(), Arc::default());
+        Self { payments, actor, cooldown_seconds, every, pauses, look_ups }
+    }
+
+    /// Until when a tenant's wallet waits before it may fill itself again; `None` when it need not.
+    #[must_use]
+    pub fn waits_until(&self, books: &Books, tenant: TenantId) -> Option<Timestamp> {
+        let from = auto_top_up_from(books, tenant, self.cooldown_seconds)?;
+        (from > self.payments.clock().now()).then_some(from)
     }
 
     /// Looks again and again, until `stop`; not at all without a provider, or when it is told to
@@ -111,7 +131,8 @@ impl AutoTopUps {
         }
     }
 
-    /// Looks now, also at what was asked for in vain a moment ago.
+    /// Looks now, also at what was asked for in vain a moment ago. What payers complete is looked up
+    /// when its time has come, by hand or not.
     ///
     /// # Errors
     /// When there is no provider, or the writer does not take a command.
@@ -138,7 +159,8 @@ impl AutoTopUps {
             !is_by_hand && self.pauses.lock().get(id).is_some_and(|pause| pause.ends > now)
         };
         let again = open.into_iter().filter(|id| !is_left_alone(id)).map(Work::Again);
-        let work = again.chain(due.into_iter().map(|(tenant, auto)| Work::Begin(tenant, auto)));
+        let begin = due.into_iter().map(|(tenant, auto)| Work::Begin(tenant, auto));
+        let work = again.chain(begin).chain(self.to_be_looked_up().into_iter().map(Work::LookUp));
         let done: Vec<Result<Option<TopUpId>, PaymentError>> = futures_util::stream::iter(work)
             .map(|work| self.work(work))
             .buffer_unordered(AT_ONCE)
@@ -149,13 +171,33 @@ impl AutoTopUps {
         Ok(self.report(&asked))
     }
 
+    /// What payers complete and is to be looked up now: what waits longest, and not too many.
+    fn to_be_looked_up(&self) -> Vec<TopUpId> {
+        let now = self.payments.clock().now();
+        let all: HashMap<TopUpId, Timestamp> = self.payments.views().look(|reading| {
+            let all = reading.books.top_ups.to_be_looked_up(now);
+            all.map(|(created_at, id)| (id, created_at)).collect()
+        });
+        let mut look_ups = self.look_ups.lock();
+        look_ups.retain(|id, _| all.contains_key(id));
+        let next = |(id, created_at): (&TopUpId, &Timestamp)| {
+            let first = || created_at.plus_seconds(LOOK_UP_SECONDS_MIN);
+            (look_ups.get(id).copied().unwrap_or_else(first), *id)
+        };
+        let mut due: Vec<(Timestamp, TopUpId)> =
+            all.iter().map(next).filter(|(next, _)| *next <= now).collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, id)| id).take(LOOK_UPS_MAX).collect()
+    }
+
     /// The top-up that was asked for; `None` when somebody else does so.
     async fn work(&self, work: Work) -> Result<Option<TopUpId>, PaymentError> {
         let id = match &work {
-            Work::Again(id) => *id,
+            Work::Again(id) | Work::LookUp(id) => *id,
             Work::Begin(..) => TopUpId(Uuid::now_v7().into_bytes()),
         };
         let Ok(taken) = self.payments.take(id) else { return Ok(None) };
+        let is_look_up = matches!(work, Work::LookUp(_));
         if let Work::Begin(tenant, auto) = work {
             let AutoTopUp { enabled: _, threshold: _, amount, payment_method, customer } = auto;
             let terms = TopUpTerms { payment_method, customer, ..TopUpTerms::default() };
@@ -169,7 +211,15 @@ impl AutoTopUps {
             }
         }
         let asked = self.payments.ask(&taken).await;
-        self.leave_alone(id);
+        if is_look_up {
+            let is_over = match &asked {
+                Ok(asked) => asked.is_over(),
+                Err(error) => matches!(error, PaymentError::Failed(_)),
+            };
+            self.look_up_later(id, is_over);
+        } else {
+            self.leave_alone(id);
+        }
         match asked {
             Ok(_)
             | Err(PaymentError::Failed(_) | PaymentError::Unknown | PaymentError::Currency) => {
@@ -186,6 +236,21 @@ impl AutoTopUps {
         let length = last.map_or(PAUSE_MIN, |last| last.saturating_mul(2).min(PAUSE_MAX));
         let ends = Instant::now().checked_add(length).unwrap_or_else(Instant::now);
         pauses.insert(id, Pause { ends, length });
+    }
+
+    /// A payment is looked up again when it is twice as old, or after an hour; never when it is over.
+    fn look_up_later(&self, id: TopUpId, is_over: bool) {
+        let created_at = self
+            .payments
+            .views()
+            .look(|reading| reading.books.top_ups.find(id).map(|(_, top_up)| top_up.created_at));
+        let now = self.payments.clock().now();
+        let age = created_at.map_or(0, |created_at| {
+            now.micros().saturating_sub(created_at.micros()).div_euclid(1_000_000)
+        });
+        let pause = age.clamp(LOOK_UP_SECONDS_MIN, LOOK_UP_SECONDS_MAX);
+        let next = if is_over { Timestamp::from_micros(i64::MAX) } else { now.plus_seconds(pause) };
+        self.look_ups.lock().insert(id, next);
     }
 
     fn report(&self, asked: &[TopUpId]) -> Vec<AskedTopUp> {
@@ -209,6 +274,8 @@ impl AutoTopUps {
 enum Work {
     /// What has begun, and is not known to have ended.
     Again(TopUpId),
+    /// What a payer completes.
+    LookUp(TopUpId),
     /// What a wallet is filled with.
     Begin(Name, AutoTopUp),
 }

@@ -27,6 +27,10 @@ impl Metadata {
     fn top_up(&self) -> Option<TopUpId> {
         self.top_up_id.as_deref()?.parse().ok()
     }
+
+    const fn is_ours(&self) -> bool {
+        self.organization_id.is_some() || self.top_up_id.is_some()
+    }
 }
 
 /// How a payment stands.
@@ -101,6 +105,12 @@ impl PaymentIntent {
         self.metadata.as_ref().and_then(Metadata::top_up)
     }
 
+    /// Whether it says that it is for a wallet, readable or not.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.metadata.as_ref().is_some_and(Metadata::is_ours)
+    }
+
     /// What has come in; `None` when that is not in USD.
     #[must_use]
     pub fn received(&self) -> Option<Money> {
@@ -134,6 +144,7 @@ pub struct CheckoutSession {
     pub url: Option<String>,
     payment_intent: Option<Expandable>,
     payment_status: Option<String>,
+    status: Option<String>,
     amount_total: Option<Cents>,
     currency: Option<String>,
     #[serde(default)]
@@ -159,6 +170,18 @@ impl CheckoutSession {
     #[must_use]
     pub fn top_up(&self) -> Option<TopUpId> {
         self.metadata.as_ref().and_then(Metadata::top_up)
+    }
+
+    /// Whether it says that it is for a wallet, readable or not.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.metadata.as_ref().is_some_and(Metadata::is_ours)
+    }
+
+    /// Whether nobody can pay on it any more.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.status.as_deref() == Some("expired")
     }
 
     /// Whether the money has come in.

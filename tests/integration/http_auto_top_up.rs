@@ -104,14 +104,91 @@ async fn after_each_attempt_a_wallet_is_left_alone_for_a_while() {
     stripe.behave(Behaviour::RequiringAction);
     service.advance_clock_to("2025-03-01T13:30:00Z").await;
     assert_eq!(run(&service).await, json!([]), "a failure counts as an attempt");
-    service.advance_clock_to("2025-03-01T14:00:00Z").await;
+    service.advance_clock_to("2025-03-01T14:59:59Z").await;
+    assert_eq!(run(&service).await, json!([]), "and doubles the wait");
+    service.advance_clock_to("2025-03-01T15:00:00Z").await;
     assert_eq!(run(&service).await, json!([[20, "failed"]]), "nobody is there to do anything");
     assert_eq!(balance(&service).await, "30");
     // Whoever pays it after all is credited.
     let paid = stripe.pay(declined["id"].as_str().expect("an id"));
-    let later = NOON_SECONDS + 2 * 3600;
+    let later = NOON_SECONDS + 3 * 3600;
     Answer::to(signed_at(&service, later, "payment_intent.succeeded", &paid)).await.expect(200);
     assert_eq!(balance(&service).await, "50");
+}
+
+/// `[failures, nextAttemptAt]` as the settings are shown.
+async fn waits(service: &Service) -> Value {
+    let read = service.get(SETTINGS).await;
+    json!([read["failures"], read["nextAttemptAt"]])
+}
+
+#[tokio::test]
+async fn a_card_that_is_declined_is_charged_ever_more_rarely() {
+    let (stripe, mut service) = service().await;
+    set(&service, &settings("100", "20")).await.expect(200);
+    assert_eq!(waits(&service).await, json!([0, null]));
+    stripe.behave(Behaviour::Declining);
+    // After the cool-off of an hour, doubled by each failure up to a day.
+    for (failures, next) in
+        ["01T14:00:00", "01T18:00:00", "02T02:00:00", "02T18:00:00", "03T18:00:00", "04T18:00:00"]
+            .into_iter()
+            .enumerate()
+    {
+        assert_eq!(run(&service).await, json!([[20, "failed"]]), "before {next}");
+        assert_eq!(run(&service).await, json!([]));
+        let next = format!("2025-03-{next}Z");
+        assert_eq!(waits(&service).await, json!([failures + 1, next]));
+        service.advance_clock_to(&next).await;
+    }
+    assert_eq!(waits(&service).await, json!([6, null]), "it may be charged now");
+    service.kill();
+    service.start_again().await;
+    service.advance_clock_to("2025-03-04T18:00:00Z").await;
+    assert_eq!(waits(&service).await, json!([6, null]));
+
+    stripe.behave(Behaviour::Good);
+    assert_eq!(run(&service).await, json!([[20, "succeeded"]]));
+    assert_eq!(waits(&service).await, json!([0, "2025-03-04T19:00:00Z"]));
+}
+
+#[tokio::test]
+async fn another_card_is_tried_after_the_cool_off() {
+    let (stripe, service) = service().await;
+    stripe.behave(Behaviour::Declining);
+    set(&service, &settings("100", "20")).await.expect(200);
+    assert_eq!(run(&service).await, json!([[20, "failed"]]));
+    service.advance_clock_to("2025-03-01T14:00:00Z").await;
+    assert_eq!(run(&service).await, json!([[20, "failed"]]));
+    assert_eq!(waits(&service).await, json!([2, "2025-03-01T18:00:00Z"]));
+    stripe.behave(Behaviour::Good);
+    let mut other = settings("100", "20");
+    other["paymentMethodId"] = json!("pm_other");
+    set(&service, &other).await.expect(200);
+    assert_eq!(waits(&service).await, json!([0, "2025-03-01T15:00:00Z"]));
+    assert_eq!(run(&service).await, json!([]));
+    service.advance_clock_to("2025-03-01T15:00:00Z").await;
+    assert_eq!(run(&service).await, json!([[20, "succeeded"]]));
+}
+
+#[tokio::test]
+async fn what_is_held_and_may_be_let_go_charges_no_card() {
+    let (stripe, service) = service().await;
+    set(&service, &settings("9.95", "20")).await.expect(200);
+    let hold = json!({
+        "organizationId": "acme", "userId": "ann", "model": "gpt-4", "requestId": "r",
+        "promptTokens": 1000, "maxTokens": 500,
+    });
+    let hold = service.send("/api/v1/holds", &hold).await.expect(201).json();
+    let wallet = service.read(WALLET).await.expect(200);
+    assert_eq!(wallet.number("available"), "9.94", "below the threshold while it is held");
+    assert_eq!(run(&service).await, json!([]));
+    let release = format!("/api/v1/holds/{}/release", hold["holdId"]);
+    Answer::to(service.ask(Method::POST, &release)).await.expect(200);
+    assert_eq!(run(&service).await, json!([]));
+    assert!(stripe.seen().is_empty());
+    // What is used counts, billed or not.
+    service.send("/api/v1/consumption", &call("a", 1000, 500)).await.expect(201);
+    assert_eq!(run(&service).await, json!([[20, "succeeded"]]));
 }
 
 #[tokio::test]
@@ -202,7 +279,7 @@ async fn a_tenant_that_has_not_asked_for_it_is_not_charged() {
         read,
         json!({
             "enabled": false, "threshold": 100, "amount": 20, "paymentMethodId": "pm_c",
-            "customerId": null,
+            "customerId": null, "failures": 0, "nextAttemptAt": null,
         })
     );
     let head = service.head().await;

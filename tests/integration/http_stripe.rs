@@ -2,6 +2,7 @@
 //! Stripe tells of them.
 
 mod asking;
+mod looking_up;
 mod webhooks;
 
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use projections::Projections;
 use projections::books::Reading;
-use projections::top_ups::{TopUpState, TopUps};
+use projections::top_ups::{LOOKED_AFTER_SECONDS, TopUp, TopUpState, TopUps};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use schemas::{
@@ -30,6 +30,7 @@ enum Step {
     Link { top_up: u8, payment: Option<u8>, page: Option<u8> },
     Settle { top_up: Option<u8>, tenant: Option<usize>, payment: Option<u8>, came: bool },
     Advance,
+    DayPasses,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -44,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (maybe(top_up), proptest::option::of(tenant), proptest::option::weighted(0.9, payment), any::<bool>())
             .prop_map(|(top_up, tenant, payment, came)| Step::Settle { top_up, tenant, payment, came }),
         1 => Just(Step::Advance),
+        1 => Just(Step::DayPasses),
     ]
 }
 
@@ -142,7 +144,7 @@ fn command(step: &Step) -> Option<Command> {
                 outcome,
             }))
         }
-        Step::Advance => return None,
+        Step::Advance | Step::DayPasses => return None,
     })
 }
 
@@ -162,7 +164,8 @@ proptest! {
         let mut balances = [0_i128; TENANTS.len()];
         for step in &steps {
             let Some(command) = command(step) else {
-                book.now = book.now.plus_seconds(1_800);
+                let is_day = matches!(step, Step::DayPasses);
+                book.now = book.now.plus_seconds(if is_day { 86_400 } else { 1_800 });
                 continue;
             };
             let Ok(events) = book.submit(command.clone()) else { continue };
@@ -192,20 +195,32 @@ proptest! {
             let payments: Vec<_> = all.iter().filter_map(|it| it.payment_intent.clone()).collect();
             let distinct: BTreeSet<_> = payments.iter().collect();
             prop_assert_eq!(distinct.len(), payments.len(), "a payment of two top-ups");
-            let pending = |it: &&projections::top_ups::TopUp| {
+            let pending = |it: &&TopUp| {
                 it.kind == TopUpKind::Auto && it.state == TopUpState::Pending
             };
             let pending = all.iter().filter(pending).count();
             prop_assert!(pending <= 1, "a wallet is filled once at a time");
             let says = book.reading.books.top_ups.is_auto_pending(book.tenant(tenant));
             prop_assert_eq!(says, pending == 1);
+            let says = book.reading.books.top_ups.auto_failures(book.tenant(tenant));
+            prop_assert_eq!(says, failures(&book.log, book.tenant(tenant), all));
         }
+        let top_ups = &book.reading.books.top_ups;
+        let looked_up: BTreeSet<_> = top_ups.to_be_looked_up(book.now).collect();
+        let since = book.now.plus_seconds(-LOOKED_AFTER_SECONDS);
         let asked: BTreeSet<TopUpId> = book.reading.books.top_ups.to_be_asked_for().collect();
         for tenant in TENANTS {
             for it in book.reading.books.top_ups.of(book.tenant(tenant)) {
                 let is_open = it.state == TopUpState::Pending
                     && (it.kind == TopUpKind::Auto || !it.is_linked());
                 prop_assert_eq!(asked.contains(&it.id), is_open, "{:?}", it);
+                let is_looked_up = it.kind != TopUpKind::Auto && it.is_linked() && match it.state {
+                    TopUpState::Pending => true,
+                    TopUpState::Failed => it.created_at >= since,
+                    TopUpState::Succeeded => false,
+                };
+                let entry = (it.created_at, it.id);
+                prop_assert_eq!(looked_up.contains(&entry), is_looked_up, "{:?}", it);
             }
         }
         let (mut deciding, _) = Projections::default().split();
@@ -213,9 +228,24 @@ proptest! {
         for tenant in TENANTS.map(|tenant| book.tenant(tenant)) {
             let of = |top_ups: &TopUps| top_ups.of(tenant).to_vec();
             let live = of(&book.reading.books.top_ups);
+            let (now, live_ones) = (book.now, &book.reading.books.top_ups);
+            let looked_up = |top_ups: &TopUps| top_ups.to_be_looked_up(now).collect::<Vec<_>>();
+            prop_assert_eq!(looked_up(&deciding.books.top_ups), looked_up(live_ones));
+            let failures = |top_ups: &TopUps| top_ups.auto_failures(tenant);
+            prop_assert_eq!(failures(&deciding.books.top_ups), failures(live_ones));
             prop_assert_eq!(of(&deciding.books.top_ups), live, "replayed");
         }
     }
+}
+
+/// How many of a tenant's automatic top-ups failed since one came in.
+fn failures(log: &[Recorded], tenant: TenantId, all: &[TopUp]) -> u32 {
+    let is_auto = |id: TopUpId| all.iter().any(|it| it.id == id && it.kind == TopUpKind::Auto);
+    log.iter().fold(0, |failures, recorded| match &recorded.event {
+        Event::TopUpSucceeded(it) if it.tenant == tenant && is_auto(it.top_up) => 0,
+        Event::TopUpFailed(it) if it.tenant == tenant && is_auto(it.top_up) => failures + 1,
+        _ => failures,
+    })
 }
 
 fn received(payment: &str, tenant: &str, count: i128) -> Command {

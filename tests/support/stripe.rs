@@ -55,6 +55,8 @@ struct Account {
     /// The form and the answer of each idempotency key.
     answers: BTreeMap<String, (BTreeMap<String, String>, u16, Value)>,
     seen: Vec<Seen>,
+    /// The ids that were looked up.
+    looked_up: Vec<String>,
 }
 
 /// A running stand-in. It ends with the runtime of its test.
@@ -94,6 +96,11 @@ impl Stripe {
         self.account.lock().seen.clone()
     }
 
+    /// How often a payment or a page was looked up.
+    pub fn looks(&self, id: &str) -> usize {
+        self.account.lock().looked_up.iter().filter(|it| *it == id).count()
+    }
+
     /// What it has made, the ids of which begin so.
     pub fn objects(&self, prefix: &str) -> Vec<Value> {
         let account = self.account.lock();
@@ -117,6 +124,14 @@ impl Stripe {
         payment["status"] = json!("requires_payment_method");
         payment["last_payment_error"] = json!({"type": "card_error", "message": message});
         payment.clone()
+    }
+
+    /// Nobody has paid on a page for a day.
+    pub fn expire(&self, id: &str) {
+        let mut account = self.account.lock();
+        let page = account.objects.get_mut(id).expect("a page");
+        page["status"] = json!("expired");
+        page["url"] = Value::Null;
     }
 
     /// Somebody pays on a page: the page and the payment as they stand then.
@@ -186,7 +201,9 @@ fn answer(
     }
     if *method == Method::GET {
         let id = path.rsplit('/').next().unwrap_or_default();
-        let found = account.lock().objects.get(id).cloned();
+        let mut account = account.lock();
+        account.looked_up.push(id.to_owned());
+        let found = account.objects.get(id).cloned();
         let found = found.filter(|object| path == format!("/v1/{}/{id}", place(object)));
         return match found {
             Some(object) => Ok((200, object)),

@@ -18,7 +18,7 @@ use crate::{
         params::Query,
         problem::{Kind, ParameterSource, Problem},
     },
-    payments::{Asked, PaymentError},
+    payments::{Asked, PaymentError, TakenIn},
     stripe::Notice,
     writer::SubmitError,
 };
@@ -174,8 +174,8 @@ struct Received {
 
 /// Takes in what Stripe tells of payments; what does not concern a wallet is passed over.
 ///
-/// Told twice, or in another order, it counts once. What cannot be credited is refused, so that
-/// Stripe shows it and tells it again.
+/// Told twice, or in another order, it counts once. What is for a wallet and cannot be credited is
+/// refused, so that Stripe shows it and tells it again.
 #[utoipa::path(post, path = "/api/v1/billing/stripe/webhook", tag = "billing", security(()),
     params(("Stripe-Signature" = String, Header, description = "`t=…,v1=…`")),
     request_body(content = Object, description = "An event of Stripe's"),
@@ -198,8 +198,14 @@ async fn webhook(
         Problem::new(Kind::Invalid, "webhook_unreadable", "the event cannot be read")
     })?;
     match state.payments().take_in(notice).await {
-        Ok(()) => {
-            count("taken");
+        Ok(taken_in) => {
+            match taken_in {
+                TakenIn::Ours => count("taken"),
+                TakenIn::Foreign => {
+                    count("foreign");
+                    tracing::info!("a webhook tells of a payment that is not for a wallet");
+                }
+            }
             Ok(Reply::read(state.views().head(), Received { received: true }))
         }
         Err(error) => {

@@ -1,7 +1,7 @@
 //! How a tenant's wallet fills itself.
 
 use axum::{extract::State, http::StatusCode};
-use schemas::{AutoTopUp, Command, Money, Name, SetAutoTopUp, TenantId};
+use schemas::{AutoTopUp, Command, Money, Name, SetAutoTopUp, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,7 +29,8 @@ pub(super) fn router() -> OpenApiRouter<AppState> {
 struct NewSettings {
     /// Whether it does.
     enabled: bool,
-    /// Below which available amount, in USD.
+    /// Below which amount, in USD: the balance without what is used and not billed yet. Holds do
+    /// not count.
     #[serde(default)]
     #[schema(value_type = f64)]
     threshold: Money,
@@ -51,7 +52,7 @@ struct NewSettings {
 struct Settings {
     /// Whether it does.
     enabled: bool,
-    /// Below which available amount, in USD.
+    /// Below which amount, in USD.
     #[schema(value_type = f64)]
     threshold: Money,
     /// By how much, in USD.
@@ -61,6 +62,11 @@ struct Settings {
     payment_method_id: Option<String>,
     /// Stripe's id of who pays.
     customer_id: Option<String>,
+    /// How many times in a row it failed, since it was last set; each doubles the wait, up to a day.
+    failures: u32,
+    /// Until when it waits before the next attempt; `null` when nothing is waited for.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<Timestamp>,
 }
 
 /// What was done.
@@ -83,9 +89,12 @@ async fn get(
     let tenant = caller.one_tenant(Some(id), "tenant", ParameterSource::Path)?;
     let (sequence, settings) = state.views().look_now(|reading| {
         let tenant: TenantId = reading.books.names.find(tenant.as_str())?;
-        Some(reading.books.tenants.terms(tenant).auto_top_up.clone())
+        let settings = reading.books.tenants.terms(tenant).auto_top_up.clone();
+        let failures = reading.books.top_ups.auto_failures(tenant);
+        Some((settings, failures, state.auto_top_ups().waits_until(&reading.books, tenant)))
     });
-    let settings = settings.ok_or(Rejection::TopUp(TopUpRejection::NoSuchOrganization))?;
+    let no_such = Rejection::TopUp(TopUpRejection::NoSuchOrganization);
+    let (settings, failures, waits_until) = settings.ok_or(no_such)?;
     let AutoTopUp { enabled, threshold, amount, payment_method, customer } = settings;
     let settings = Settings {
         enabled,
@@ -93,12 +102,14 @@ async fn get(
         amount,
         payment_method_id: payment_method,
         customer_id: customer,
+        failures,
+        next_attempt_at: waits_until.filter(|_| enabled),
     };
     Ok(Reply::read(sequence, settings))
 }
 
-/// Sets how a tenant's wallet fills itself: whenever less than the threshold is available, the
-/// means of payment is charged.
+/// Sets how a tenant's wallet fills itself: whenever less than the threshold is left, the means
+/// of payment is charged.
 #[utoipa::path(put, path = "/api/v1/organization/{tenant}/auto-top-up", tag = "organization",
     params(("tenant" = String, Path, description = "Whose wallet")), request_body = NewSettings,
     responses((status = 200, body = Done)))]

@@ -249,8 +249,10 @@ async fn what_cannot_be_credited_is_refused_and_credited_once_it_can() {
         (in_euros, "currency_unsupported"),
         (foreign("pi_a", &json!({"currency": "jpy"})), "currency_unsupported"),
         (foreign("pi_b", &json!({"currency": null})), "currency_unsupported"),
-        (foreign("pi_c", &json!({"metadata": {}})), "payment_organization_unknown"),
-        (foreign("pi_d", &json!({"metadata": null})), "payment_organization_unknown"),
+        (
+            foreign("pi_c", &json!({"metadata": {"topUpId": "0".repeat(32)}})),
+            "payment_organization_unknown",
+        ),
         (foreign("pi_e", &of("later")), "payment_organization_unknown"),
         (foreign("pi_f", &of("")), "payment_organization_unknown"),
         (foreign("pi_g", &json!({"amount_received": 0})), "amount_invalid"),
@@ -269,4 +271,41 @@ async fn what_cannot_be_credited_is_refused_and_credited_once_it_can() {
     payment["metadata"]["organizationId"] = json!("umbrella");
     tell(&service, SUCCEEDED, &payment).await.expect(200);
     assert_eq!(balance(&service).await, "19.99");
+}
+
+#[tokio::test]
+async fn what_another_product_is_paid_on_the_same_account_is_passed_over() {
+    let (stripe, service) = service().await;
+    let begun = top_up(&service, "k", "19.99").await.expect(201).json();
+    let head = service.head().await;
+    let mut passed_over = 0;
+    for metadata in [json!({}), Value::Null, json!({"order": "7"})] {
+        let payment = foreign("pi_z", &json!({"metadata": metadata, "currency": "eur"}));
+        let page = json!({
+            "id": "cs_z", "object": "checkout.session", "amount_total": 5_000, "currency": "eur",
+            "status": "complete", "payment_status": "paid", "payment_intent": "pi_z", "url": null,
+            "metadata": metadata,
+        });
+        for (kind, object) in [
+            (SUCCEEDED, &payment),
+            (FAILED, &payment),
+            ("checkout.session.completed", &page),
+            ("checkout.session.expired", &page),
+        ] {
+            let answer = tell(&service, kind, object).await.expect(200);
+            assert_eq!(answer.json(), json!({"received": true}), "{kind}");
+            passed_over += 1;
+        }
+    }
+    assert_eq!(service.head().await, head, "nothing was credited");
+    let counted = async || service.read("/metrics").await.expect(200).text;
+    let line = format!(r#"stripe_webhooks_total{{outcome="foreign"}} {passed_over}"#);
+    assert!(counted().await.contains(&line), "no `{line}`");
+
+    // What is known here is ours, whatever it says.
+    let mut payment = stripe.pay(text(&begun, "stripePaymentIntentId"));
+    payment["metadata"] = json!({});
+    tell(&service, SUCCEEDED, &payment).await.expect(200);
+    assert_eq!(balance(&service).await, "19.99");
+    assert!(counted().await.contains(&line), "counted as foreign");
 }

@@ -84,6 +84,8 @@ pub struct Accounts {
     sessions: Sharded<[u8; 32], Session, 256>,
     keys: Paged<Option<ApiKey>>,
     keys_by_digest: Sharded<[u8; 32], ApiKeyId, 256>,
+    /// Who has issued the latest command, the events of which all are theirs.
+    acting: Option<ActorId>,
 }
 
 impl Accounts {
@@ -178,7 +180,7 @@ impl Accounts {
             user,
             created_at: recorded.recorded_at,
             created_by: recorded.sequence,
-            issuer: recorded.command.as_ref().map(|command| command.actor),
+            issuer: self.acting,
             expires_at,
             revoked_at: None,
         });
@@ -210,6 +212,9 @@ impl Projection for Accounts {
 
     fn apply(&mut self, recorded: &Recorded) {
         let at = recorded.recorded_at;
+        if let Some(command) = &recorded.command {
+            self.acting = Some(command.actor);
+        }
         match &recorded.event {
             Event::AccountSet(set) => {
                 let account = self.users.get_mut(set.user.number());

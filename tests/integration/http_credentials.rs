@@ -262,6 +262,7 @@ async fn the_first_developers_id_is_nobody_elses() {
 async fn a_demoted_developers_key_ends_at_home() {
     let service = service().await;
     make(&service, "dev", "globex", "developer", &json!({})).await;
+    make(&service, "ann", "acme", "tenant_user", &json!({})).await;
     let key = issue(&service, "developer", &json!({"userId": "dev"})).await;
     who(&service, &key).await.expect(200);
     service.put(&of("dev"), &json!({"role": "tenant_admin"})).await.expect(200);

@@ -4,8 +4,8 @@
 
 use bincode::{Decode, Encode};
 use schemas::{
-    ApiKeyId, ApiKeyIssued, Event, NameId, Recorded, Role, Sealed, Sequence, SessionOpened,
-    TenantId, Timestamp, UserId, is_expired,
+    ActorId, ApiKeyId, ApiKeyIssued, Event, NameId, Recorded, Role, Sealed, Sequence,
+    SessionOpened, TenantId, Timestamp, UserId, is_expired,
 };
 
 use crate::collections::{Paged, Sharded};
@@ -55,7 +55,7 @@ pub struct Session {
 pub struct ApiKey {
     /// Which.
     pub id: ApiKeyId,
-    /// What people call it.
+    /// What people call it; empty once whom it stands for was erased.
     pub name: String,
     /// Its first characters.
     pub prefix: String,
@@ -69,6 +69,8 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     /// The event that made it.
     pub created_by: Sequence,
+    /// Who made it.
+    pub issuer: Option<ActorId>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
     /// When somebody withdrew it.
@@ -82,6 +84,8 @@ pub struct Accounts {
     sessions: Sharded<[u8; 32], Session, 256>,
     keys: Paged<Option<ApiKey>>,
     keys_by_digest: Sharded<[u8; 32], ApiKeyId, 256>,
+    /// Who has issued the latest command, the events of which all are theirs.
+    acting: Option<ActorId>,
 }
 
 impl Accounts {
@@ -96,10 +100,11 @@ impl Accounts {
         self.users.iter().map(|(number, account)| (UserId::from_number(number), account))
     }
 
-    /// Whether somebody may act as a developer by an account.
+    /// Whether somebody can sign in who is a developer.
     #[must_use]
     pub fn has_developer(&self) -> bool {
-        self.all().any(|(_, account)| account.role() == Role::Developer)
+        let can_sign_in = |account: &Account| !account.is_inactive && account.password.is_some();
+        self.all().any(|(_, account)| account.role() == Role::Developer && can_sign_in(account))
     }
 
     /// The session whose secret has this SHA-256, unless it was ended.
@@ -175,14 +180,23 @@ impl Accounts {
             user,
             created_at: recorded.recorded_at,
             created_by: recorded.sequence,
+            issuer: self.acting,
             expires_at,
             revoked_at: None,
         });
         self.keys_by_digest.insert(digest, key);
     }
 
-    /// Nobody signs in as this user any more, who stays what they may do.
-    fn erase(&mut self, user: UserId) {
+    /// Nobody signs in as this user any more, who stays what they may do, nor acts by a key.
+    fn erase(&mut self, user: UserId, at: Timestamp) {
+        let of_user = |key: &&ApiKey| key.user == Some(user);
+        let keys: Vec<ApiKeyId> = self.keys().filter(of_user).map(|key| key.id).collect();
+        for key in keys {
+            if let Some(key) = self.keys.get_mut(key.0) {
+                key.revoked_at.get_or_insert(at);
+                key.name = String::new();
+            }
+        }
         let account = self.users.get_mut(user.number());
         account.password = None;
         account.last_active = None;
@@ -198,6 +212,9 @@ impl Projection for Accounts {
 
     fn apply(&mut self, recorded: &Recorded) {
         let at = recorded.recorded_at;
+        if let Some(command) = &recorded.command {
+            self.acting = Some(command.actor);
+        }
         match &recorded.event {
             Event::AccountSet(set) => {
                 let account = self.users.get_mut(set.user.number());
@@ -211,6 +228,11 @@ impl Projection for Accounts {
                 account.password = Some(set.hash.clone());
                 account.updated_at = Some(at);
             }
+            Event::PasswordCleared(cleared) => {
+                let account = self.users.get_mut(cleared.user.number());
+                account.password = None;
+                account.updated_at = Some(at);
+            }
             Event::SessionOpened(opened) => self.open(opened, at),
             Event::SessionClosed(closed) => self.close(closed.user, &closed.session),
             Event::ApiKeyIssued(issued) => self.issue(issued, recorded),
@@ -219,7 +241,7 @@ impl Projection for Accounts {
                     key.revoked_at.get_or_insert(at);
                 }
             }
-            Event::UserErased(erased) => self.erase(erased.user),
+            Event::UserErased(erased) => self.erase(erased.user, at),
             _ => (),
         }
     }

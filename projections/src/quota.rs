@@ -108,6 +108,7 @@ impl Quota {
             | Event::AutoTopUpSet(_)
             | Event::AccountSet(_)
             | Event::PasswordSet(_)
+            | Event::PasswordCleared(_)
             | Event::SessionOpened(_)
             | Event::SessionClosed(_)
             | Event::ApiKeyIssued(_)

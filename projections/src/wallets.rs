@@ -90,6 +90,7 @@ impl Wallets {
             | Event::AutoTopUpSet(_)
             | Event::AccountSet(_)
             | Event::PasswordSet(_)
+            | Event::PasswordCleared(_)
             | Event::SessionOpened(_)
             | Event::SessionClosed(_)
             | Event::ApiKeyIssued(_)

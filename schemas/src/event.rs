@@ -150,6 +150,8 @@ pub enum Event {
     DeliveryAttempted(DeliveryAttempted),
     /// Somebody wants an event sent to an endpoint again.
     DeliveryRequested(DeliveryRequested),
+    /// A user's password was taken away: whoever set it has no say over the user any more.
+    PasswordCleared(PasswordCleared),
 }
 
 macro_rules! type_names {
@@ -228,6 +230,7 @@ type_names! {
     WebhookRemoved => "webhook_removed",
     DeliveryAttempted => "delivery_attempted",
     DeliveryRequested => "delivery_requested",
+    PasswordCleared => "password_cleared",
 }
 
 /// See [`Event::NameIntroduced`].

@@ -75,6 +75,9 @@ fn warn_of(config: &Config) {
     if jwt.hs256_secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {
         tracing::warn!("`auth.jwt.hs256_secret` is shorter than the 32 bytes that HS256 asks for");
     }
+    for key in config.auth.api_keys.iter().filter(|key| key.is_guessable()) {
+        tracing::warn!(name = %key.name, "an API key is so short that it can be guessed (`auth.api_keys`)");
+    }
     let stripe = &config.stripe;
     if stripe.secret_key.is_some() && stripe.webhook_secret.is_none() {
         tracing::warn!(

@@ -157,6 +157,17 @@ pub struct ApiKey {
     pub name: Name,
 }
 
+impl ApiKey {
+    /// Shorter keys, in bytes, are guessed: that of every example is.
+    const SAFE_BYTES: usize = 16;
+
+    /// Whether somebody who tries for long enough guesses it.
+    #[must_use]
+    pub fn is_guessable(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.expose().len() < Self::SAFE_BYTES)
+    }
+}
+
 /// How tokens are verified. Without a secret, a key set address or `trust_upstream_jwt`, no token
 /// is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,11 +1,11 @@
 //! Accounts, sessions and API keys. Who is asked for by a tenant's administrator is one of the
 //! tenant's own users and no developer.
 
-use projections::{accounts::Account, books::Books};
+use projections::{accounts::Account, books::Books, profiles::Profile, quota};
 use schemas::{
     AccountSet, ApiKeyIssued, ApiKeyRevoked, Attributes, DescribeUser, Event, IssueApiKey, Name,
-    OpenSession, PasswordSet, RevokeApiKey, Role, SessionClosed, SessionOpened, SetAccount,
-    TenantId, Timestamp, UserId, UserRegistered, is_expired,
+    OpenSession, PasswordCleared, PasswordSet, RevokeApiKey, Role, SessionClosed, SessionOpened,
+    SetAccount, TenantId, Timestamp, UserId, UserRegistered, is_expired,
 };
 
 use super::naming::Naming;
@@ -24,6 +24,7 @@ pub(super) fn set(
     let account = known.map_or(&nobody, |user| books.accounts.account(user));
     let home = known.and_then(|user| books.directory.user(user).tenant);
     if let Some(within) = within {
+        let known = known.filter(|user| !command.creates || is_somebody(books, *user));
         check_say(within, command, known, account, home, naming)?;
     }
     if known.is_none() && !creates {
@@ -38,7 +39,9 @@ pub(super) fn set(
             Err(AccountRejection::UserExists.into())
         };
     }
-    let (role, active) = (role.unwrap_or(account.role()), active.unwrap_or(!account.is_inactive));
+    let moves = home.is_some() && tenant.as_ref().is_some_and(|tenant| !is_home(tenant));
+    let role = role.unwrap_or(if moves { abroad(account.role()) } else { account.role() });
+    let active = active.unwrap_or(!account.is_inactive);
     if role == Role::TenantAdmin && tenant.is_none() && home.is_none() {
         return Err(AccountRejection::TenantNeeded { role: role.as_str() }.into());
     }
@@ -51,9 +54,11 @@ pub(super) fn set(
             events.push(Event::UserRegistered(UserRegistered { user, tenant }));
         }
     }
-    let is_set = (account.role(), !account.is_inactive) == (role, active);
+    let within: Option<TenantId> = within.as_ref().map(|tenant| naming.id(tenant));
+    let within = if is_said_anew(command, account, within) { within } else { account.set_within };
+    let is_banned_anew = account.is_inactive && within != account.set_within;
+    let is_set = (account.role(), !account.is_inactive) == (role, active) && !is_banned_anew;
     if !is_set || (*creates && account.role.is_none()) {
-        let within = within.as_ref().map(|tenant| naming.id(tenant));
         events.push(Event::AccountSet(AccountSet { user, within, role, active }));
     }
     if command.attributes != Attributes::default() {
@@ -63,13 +68,42 @@ pub(super) fn set(
     if let Some(hash) = command.password.clone() {
         events.push(Event::PasswordSet(PasswordSet { user, hash }));
     }
-    if command.password.is_some() || !active {
+    // Whoever had a say before set it, and may know it.
+    let rises = role == Role::Developer && account.role() != Role::Developer;
+    let is_handed_over = rises || (moves && account.role() != Role::Developer);
+    if is_handed_over && command.password.is_none() && account.password.is_some() {
+        events.push(Event::PasswordCleared(PasswordCleared { user }));
+    }
+    if command.password.is_some() || is_handed_over || !active {
         let kept = command.keeps_session.filter(|_| active);
         let ended = account.sessions.iter().filter(|session| Some(**session) != kept);
         let close = |session: &[u8; 32]| SessionClosed { user, session: *session };
         events.extend(ended.map(close).map(Event::SessionClosed));
     }
     Ok(events)
+}
+
+/// What whoever may do this at home may do in another tenant, unless somebody says otherwise.
+const fn abroad(role: Role) -> Role {
+    match role {
+        Role::Developer => Role::Developer,
+        Role::TenantAdmin | Role::TenantUser => Role::TenantUser,
+    }
+}
+
+/// Whether `within` says something of its own on whether anyone may act: who has deactivated stays on
+/// record when something else changes, and a developer who has for a tenant as well.
+fn is_said_anew(command: &SetAccount, account: &Account, within: Option<TenantId>) -> bool {
+    let stays_inactive = account.is_inactive && command.active != Some(true);
+    !stays_inactive || (command.active.is_some() && within.is_none())
+}
+
+/// Whether anything but the name is known of a user.
+fn is_somebody(books: &Books, user: UserId) -> bool {
+    books.directory.user(user).tenant.is_some()
+        || *books.accounts.account(user) != Account::default()
+        || *books.quota.account(user) != quota::Account::default()
+        || *books.profiles.profile(user) != Profile::default()
 }
 
 /// Whether an administrator of `within` has a say in this.
@@ -95,6 +129,9 @@ fn check_say(
     }
     if command.tenant.as_ref().is_some_and(|tenant| tenant != within) {
         return Err(AccountRejection::AnotherTenant.into());
+    }
+    if account.is_inactive && account.set_within.is_none() && command.active == Some(true) {
+        return Err(AccountRejection::DeactivatedByDeveloper.into());
     }
     Ok(())
 }
@@ -142,7 +179,8 @@ pub(super) fn issue_key(
     now: Timestamp,
     naming: &Naming<'_>,
 ) -> Result<Vec<Event>, Rejection> {
-    let IssueApiKey { within, name, digest, prefix, role, tenant, user, expires_at } = command;
+    let IssueApiKey { within, name, digest, prefix, role, tenant, user, issuer, expires_at } =
+        command;
     if within.is_some() {
         if *role == Role::Developer {
             return Err(AccountRejection::DevelopersOnly.into());
@@ -162,7 +200,16 @@ pub(super) fn issue_key(
     let user = match user {
         Some(user) => Some(holder(books, command, user, tenant, naming)?),
         None if *role == Role::TenantUser => return Err(AccountRejection::UserNeeded.into()),
-        None => None,
+        None => match issuer {
+            // One whom only their token makes an administrator has no account that it could stand for.
+            Some(issuer) => match holder(books, command, issuer, tenant, naming) {
+                Err(Rejection::Account(AccountRejection::Inactive)) => {
+                    return Err(AccountRejection::Inactive.into());
+                }
+                held => held.ok(),
+            },
+            None => None,
+        },
     };
     Ok(vec![Event::ApiKeyIssued(Box::new(ApiKeyIssued {
         key: books.accounts.next_key(),

@@ -37,8 +37,8 @@ struct KeyView {
     id: u32,
     /// Its first characters.
     prefix: String,
-    /// What people call it.
-    name: String,
+    /// What people call it; `null` once the user it stands for was erased.
+    name: Option<String>,
     /// What its holder may do, but never more than the user it stands for.
     #[schema(value_type = String)]
     role: Role,
@@ -46,6 +46,8 @@ struct KeyView {
     organization_id: Option<String>,
     /// The user it stands for.
     user_id: Option<String>,
+    /// Who made it, as the log calls them.
+    created_by: Option<String>,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -63,10 +65,11 @@ impl KeyView {
         Self {
             id: key.id.0,
             prefix: key.prefix.clone(),
-            name: key.name.clone(),
+            name: Some(key.name.clone()).filter(|name| !name.is_empty()),
             role: key.role,
             organization_id: key.tenant.map(|tenant| names.text(tenant).to_string()),
             user_id: key.user.map(|user| names.text(user).to_string()),
+            created_by: key.issuer.map(|actor| names.text(actor).to_string()),
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
@@ -122,7 +125,8 @@ struct KeyOrder {
     /// What its holder may do.
     #[schema(value_type = String)]
     role: Role,
-    /// The user it stands for; a `tenant_user`'s needs one.
+    /// The user it stands for; a `tenant_user`'s needs one. When left out, an administrator with an
+    /// account of their own.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     user_id: Option<Name>,
@@ -168,6 +172,7 @@ async fn issue(
         role,
         tenant,
         user: user_id,
+        issuer: caller.user.clone().filter(|_| caller.role != Role::Developer),
         expires_at,
     }));
     let receipt = submit(&state, &caller, idempotency_key, command).await?;

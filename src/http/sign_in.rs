@@ -3,7 +3,10 @@
 
 mod attempts;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Once,
+};
 
 use aws_lc_rs::rand;
 use axum::{
@@ -71,8 +74,11 @@ impl FromRequestParts<AppState> for Client {
         let value = header.and_then(|header| parts.headers.get_all(header).iter().next_back());
         // Whatever stands before the last was told to the proxy by others.
         let last = value.and_then(|value| value.to_str().ok()?.rsplit(',').next());
-        if let Some(address) = last.and_then(|text| text.trim().parse().ok()) {
+        if let Some(address) = last.and_then(|text| address_in(text.trim())) {
             return Ok(Self(address));
+        }
+        if header.is_none() {
+            warn_of_proxy(&parts.headers);
         }
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let ConnectInfo(peer) =
@@ -81,16 +87,39 @@ impl FromRequestParts<AppState> for Client {
     }
 }
 
-/// Begins to look at a password that concerns `who`.
+/// The address in what a proxy says of its client; some say the port as well.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || text.parse::<SocketAddr>().ok().map(|peer| peer.ip());
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
+}
+
+/// Tells the operator, once, that all clients of a proxy count as one.
+fn warn_of_proxy(headers: &HeaderMap) {
+    static TOLD: Once = Once::new();
+    let told_by =
+        ["x-forwarded-for", "forwarded"].into_iter().find(|name| headers.contains_key(*name));
+    if let Some(header) = told_by {
+        TOLD.call_once(|| {
+            tracing::warn!(
+                header,
+                "a proxy is in front: its clients count as one when passwords are wrong \
+                 (`accounts.client_address_header`)"
+            );
+        });
+    }
+}
+
+/// Begins to look at a password that concerns all of `whom`.
 ///
 /// # Errors
 /// When too many were wrong before.
 pub(in crate::http) fn attempt(
     state: &AppState,
-    who: Who,
+    mut whom: Vec<Who>,
     Client(address): Client,
-) -> Result<[Who; 2], Problem> {
-    let whom = [who, Who::at(address)];
+) -> Result<Vec<Who>, Problem> {
+    whom.push(Who::at(address));
     state.attempts().begin(&whom, state.clock().now()).map_err(too_many)?;
     Ok(whom)
 }
@@ -177,8 +206,8 @@ impl CallerView {
 }
 
 /// A user who may be meant by the credentials.
-struct Candidate {
-    user: UserId,
+pub(in crate::http) struct Candidate {
+    pub(in crate::http) user: UserId,
     password: Sealed,
 }
 
@@ -189,9 +218,9 @@ fn with_id(reading: &Reading, id: &str) -> Option<Candidate> {
     Some(Candidate { user, password })
 }
 
-/// Those with a password who have the e-mail address, which nobody but the vault can read: all are
+/// Those with a password who have the e-mail address in small letters, which nobody but the vault can read: all are
 /// looked at, so that it takes as long for any.
-fn with_email(views: &Views, vault: &Vault, email: &str) -> Vec<Candidate> {
+pub(in crate::http) fn with_email(views: &Views, vault: &Vault, email: &str) -> Vec<Candidate> {
     let holders: Vec<_> = views.look(|reading| {
         let holder = |(user, account): (UserId, &Account)| {
             let password = account.password.clone()?;
@@ -201,18 +230,13 @@ fn with_email(views: &Views, vault: &Vault, email: &str) -> Vec<Candidate> {
         reading.books.accounts.all().filter_map(holder).collect()
     });
     let has_it = |sealed| vault.unseal(EMAIL, &sealed).is_some_and(|it| it.to_lowercase() == email);
-    let mut found: Vec<_> = holders
-        .into_iter()
-        .filter_map(|(sealed, holder)| has_it(sealed).then_some(holder))
-        .collect();
-    found.truncate(SHARERS_MAX);
-    found
+    holders.into_iter().filter_map(|(sealed, holder)| has_it(sealed).then_some(holder)).collect()
 }
 
 /// Signs in. The answer sets the cookie of the session.
 ///
-/// After five wrong passwords within a quarter of an hour, for an account or from an address, each
-/// further attempt waits twice as long as the one before: 429 says how long.
+/// After five wrong passwords within a quarter of an hour from an address, or fifty for an account or
+/// an e-mail address, each further attempt waits twice as long as the one before: 429 says how long.
 #[utoipa::path(post, path = "/api/v1/auth/signin", tag = "auth", security(()),
     request_body = Credentials, responses((status = 200, body = SignedIn)))]
 async fn sign_in(
@@ -230,30 +254,35 @@ async fn sign_in(
     };
     let now = state.clock().now();
     state.attempts().check(&Who::at(client.0), now).map_err(too_many)?;
-    let meant: Vec<Candidate> = match email.clone() {
+    let mut meant: Vec<Candidate> = match email.clone() {
         Some(email) => {
             let (views, vault) = (state.views().clone(), state.vault().clone());
             state.passwords().work(move || with_email(&views, &vault, &email)).await?
         }
         None => state.views().look(|reading| with_id(reading, &id)).into_iter().collect(),
     };
-    let who = match meant.first() {
-        Some(first) => {
-            let name = |reading: &Reading| reading.books.names.text(first.user).to_string();
-            Who::User(state.views().look(name))
-        }
-        None => Who::Nobody(email.unwrap_or(id)),
-    };
-    let whom = attempt(&state, who, client)?;
+    meant.truncate(SHARERS_MAX);
+    let names: Vec<String> = state.views().look(|reading| {
+        let name = |candidate: &Candidate| reading.books.names.text(candidate.user).to_string();
+        meant.iter().map(name).collect()
+    });
+    let mut whom: Vec<Who> = names.iter().cloned().map(Who::User).collect();
+    match email {
+        Some(email) => whom.push(state.attempts().email(&email)),
+        None if whom.is_empty() => whom.push(Who::Nobody(id)),
+        None => (),
+    }
+    let whom = attempt(&state, whom, client)?;
     let unseal = |candidate: &Candidate| state.vault().unseal(PASSWORD, &candidate.password);
     let hashes = meant.iter().map(unseal).collect();
     let found = state.passwords().which(password, hashes).await?;
-    let Some(found) = found.and_then(|place| meant.into_iter().nth(place)) else {
+    let found = found.and_then(|place| meant.into_iter().zip(names).nth(place));
+    let Some((found, name)) = found else {
         let detail = "Incorrect e-mail address or password";
         return Err(Problem::new(Kind::Unauthenticated, "wrong_credentials", detail)
             .with_challenge(r#"Bearer realm="tallybook""#));
     };
-    state.attempts().succeeded(&whom);
+    state.attempts().succeeded(&whom, &name);
     open(&state, found).await
 }
 

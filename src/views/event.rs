@@ -258,6 +258,7 @@ impl EventData {
             }
             Event::AccountSet(_)
             | Event::PasswordSet(_)
+            | Event::PasswordCleared(_)
             | Event::SessionOpened(_)
             | Event::SessionClosed(_)
             | Event::ApiKeyIssued(_)

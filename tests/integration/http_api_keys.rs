@@ -63,7 +63,8 @@ async fn a_key_is_shown_once_and_lets_in_until_it_is_revoked() {
     assert_eq!(secret.len(), 43, "256 bits");
     let view = json!({
         "id": 0, "prefix": &key[..12], "name": "ci", "role": "tenant_user",
-        "organizationId": "acme", "userId": "ann", "createdAt": NOON, "expiresAt": null,
+        "organizationId": "acme", "userId": "ann", "createdBy": "key:x-api-key",
+        "createdAt": NOON, "expiresAt": null,
         "revokedAt": null,
     });
     assert_eq!(answer.json(), with(view.clone(), &json!({"key": key})));

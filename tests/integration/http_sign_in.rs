@@ -296,52 +296,109 @@ async fn guessing_passwords_becomes_slow() {
     let wrong = json!({"userId": "ann", "password": "wrong"});
     let right = json!({"userId": "ann", "password": PASSWORD});
     let by_mail = json!({"email": "ann.quincy@example.org", "password": "wrong"});
-    // By account, whichever way it is named and from wherever.
+    let (here, there) = ("192.0.2.9", "192.0.2.10");
     for place in 0..5 {
         let credentials = if place % 2 == 0 { &wrong } else { &by_mail };
-        try_at(&service, &format!("192.0.2.{place}"), credentials).await.expect(401);
+        try_at(&service, here, credentials).await.expect(401);
     }
-    let refused = try_at(&service, "192.0.2.9", &right).await.expect(429);
+    let refused = try_at(&service, here, &right).await.expect(429);
     assert_eq!((code(&refused), refused.header("retry-after")), (json!("too_many_attempts"), "2"));
     service.advance_clock_to("2025-03-01T12:00:01Z").await;
-    assert_eq!(try_at(&service, "192.0.2.9", &wrong).await.expect(429).header("retry-after"), "1");
+    assert_eq!(try_at(&service, here, &wrong).await.expect(429).header("retry-after"), "1");
     service.advance_clock_to("2025-03-01T12:00:02Z").await;
-    try_at(&service, "192.0.2.9", &wrong).await.expect(401);
-    assert_eq!(try_at(&service, "192.0.2.9", &right).await.expect(429).header("retry-after"), "4");
+    try_at(&service, here, &wrong).await.expect(401);
+    assert_eq!(try_at(&service, here, &right).await.expect(429).header("retry-after"), "4");
+    // That shuts nobody out who comes from elsewhere.
+    try_at(&service, there, &right).await.expect(200);
     service.advance_clock_to("2025-03-01T12:00:06Z").await;
-    try_at(&service, "192.0.2.9", &right).await.expect(200);
-    // Success forgives.
-    try_at(&service, "192.0.2.9", &wrong).await.expect(401);
-    try_at(&service, "192.0.2.9", &right).await.expect(200);
+    try_at(&service, here, &right).await.expect(200);
 
-    // Nobody is as slow as somebody.
-    let nobody = json!({"userId": "nobody", "password": "wrong"});
-    for place in 20..25 {
-        try_at(&service, &format!("192.0.2.{place}"), &nobody).await.expect(401);
-    }
-    let refused = try_at(&service, "192.0.2.30", &nobody).await.expect(429);
-    assert_eq!((code(&refused), refused.header("retry-after")), (json!("too_many_attempts"), "2"));
-
-    // By address, whoever is tried; what others say of theirs does not count.
+    // By address, whoever is tried; what others say of theirs does not count, nor does the port.
     for place in 0..5 {
         let credentials = json!({"userId": format!("guess-{place}"), "password": "wrong"});
-        let address = format!("203.0.113.{place}, 198.51.100.7");
+        let address = format!("203.0.113.{place}, 198.51.100.7:{}", 4000 + place);
+        try_at(&service, &address, &credentials).await.expect(401);
+        let address = format!("[2001:db8::{place}]:{}", 4000 + place);
         try_at(&service, &address, &credentials).await.expect(401);
     }
-    try_at(&service, "198.51.100.7", &right).await.expect(429);
+    for address in ["198.51.100.7", "198.51.100.7:1", "2001:db8::9", "[2001:db8::9]:1"] {
+        try_at(&service, address, &right).await.expect(429);
+    }
     try_at(&service, "198.51.100.8", &right).await.expect(200);
+}
+
+#[tokio::test]
+async fn guesses_from_many_addresses_become_slow_too() {
+    let service = service().await;
+    let right = json!({"userId": "ann", "password": PASSWORD});
+    // By account or by e-mail address, whether there is one or not.
+    for (round, wrong) in [
+        json!({"email": "ann.quincy@example.org", "password": "wrong"}),
+        json!({"email": "nobody@example.org", "password": "wrong"}),
+        json!({"userId": "nobody", "password": "wrong"}),
+    ]
+    .iter()
+    .enumerate()
+    {
+        for place in 0..50 {
+            let address = format!("10.{round}.0.{place}");
+            try_at(&service, &address, wrong).await.expect(401);
+        }
+        let refused = try_at(&service, "192.0.2.9", wrong).await.expect(429);
+        let told = (code(&refused), refused.header("retry-after"));
+        assert_eq!(told, (json!("too_many_attempts"), "2"), "{wrong}");
+    }
+    try_at(&service, "192.0.2.9", &right).await.expect(429);
+    service.advance_clock_to("2025-03-01T12:00:02Z").await;
+    try_at(&service, "192.0.2.9", &right).await.expect(200);
+}
+
+#[tokio::test]
+async fn who_shares_an_address_forgives_nobody_elses_failures() {
+    let service = service().await;
+    let own = "Another-Horse-8-Battery";
+    let eve = json!({
+        "userId": "eve", "organizationId": "umbrella", "email": "ann.quincy@example.org",
+        "password": own,
+    });
+    service.send(USERS, &eve).await.expect(201);
+    let shared = json!({"email": "ann.quincy@example.org", "password": own});
+    for place in 0..50 {
+        let answer = try_at(&service, &format!("10.0.0.{place}"), &shared).await;
+        assert_eq!(answer.expect(200).json()["user"]["id"], "eve");
+    }
+    let guess = json!({"userId": "ann", "password": "wrong"});
+    try_at(&service, "192.0.2.9", &guess).await.expect(429);
+    let eves = json!({"userId": "eve", "password": own});
+    try_at(&service, "192.0.2.9", &eves).await.expect(200);
 }
 
 #[tokio::test]
 async fn a_burst_of_guesses_gains_nothing() {
     let service = service().await;
     let wrong = json!({"userId": "ann", "password": "wrong"});
-    let addresses: Vec<String> = (0..20).map(|place| format!("192.0.2.{place}")).collect();
-    let guesses = addresses.iter().map(|address| try_at(&service, address, &wrong));
+    let guesses = (0..20).map(|_| try_at(&service, "192.0.2.1", &wrong));
     let answers = futures_util::future::join_all(guesses).await;
     let looked_at = answers.iter().filter(|answer| answer.status == 401).count();
     assert_eq!(looked_at, 5);
     assert!(answers.iter().all(|answer| [401, 429].contains(&answer.status)));
+}
+
+#[tokio::test]
+async fn the_operator_is_told_of_a_proxy_and_of_a_short_key() {
+    let told = |service: &Service, text: &str| service.log().matches(text).count();
+    let (proxy, short) = ("client_address_header", "so short that it can be guessed");
+    let service = Setup::new().manual_clock(NOON).variable("X_API_KEY", "change-me").start().await;
+    let nobody = json!({"userId": "nobody", "password": "wrong"});
+    try_in(&service, &nobody).await.expect(401);
+    assert_eq!((told(&service, proxy), told(&service, short)), (0, 1));
+    for place in 0..2 {
+        try_at(&service, &format!("192.0.2.{place}"), &nobody).await.expect(401);
+    }
+    assert_eq!((told(&service, proxy), told(&service, "change-me")), (1, 0));
+    let service = setup().start().await;
+    try_at(&service, "192.0.2.1", &nobody).await.expect(401);
+    assert_eq!((told(&service, proxy), told(&service, short)), (0, 0));
 }
 
 #[tokio::test]
@@ -419,6 +476,14 @@ async fn the_first_developer_is_made_once_and_overwrites_nobody() {
     assert_eq!(told(&service), 1);
     try_in(&service, &right).await.expect(401);
     assert_eq!(service.events_of("account_set").await.len(), 1);
+    // One who cannot sign in is none.
+    let none = |service: &Service| service.log().matches("no developer who can sign in").count();
+    assert_eq!(none(&service), 0);
+    let path = format!("{USERS}/super-admin");
+    service.put(&path, &json!({"status": "inactive"})).await.expect(200);
+    service.stop().await;
+    service.start_again().await;
+    assert_eq!((told(&service), none(&service)), (1, 1));
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ mod http_billing;
 mod http_billing_month;
 mod http_clock;
 mod http_consumption;
+mod http_credentials;
 mod http_events;
 mod http_expiry;
 mod http_exports;

@@ -57,6 +57,8 @@ pub struct IssueApiKey {
     pub tenant: Option<Name>,
     /// The user it stands for.
     pub user: Option<Name>,
+    /// The user who asks, if it is one with a say over no more than a tenant.
+    pub issuer: Option<Name>,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
 }

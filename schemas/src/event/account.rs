@@ -10,7 +10,7 @@ use crate::{Role, Sealed, TenantId, Timestamp, UserId};
 pub struct AccountSet {
     /// Whose account.
     pub user: UserId,
-    /// The tenant whose administrator set it; `None`: a developer.
+    /// The tenant whose administrator last said whether anyone may act; `None`: a developer.
     pub within: Option<TenantId>,
     /// What its holder may do.
     pub role: Role,
@@ -25,6 +25,13 @@ pub struct PasswordSet {
     pub user: UserId,
     /// The Argon2 hash in PHC form, sealed under the user's key.
     pub hash: Sealed,
+}
+
+/// See [`Event::PasswordCleared`](crate::Event::PasswordCleared).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct PasswordCleared {
+    /// Whose.
+    pub user: UserId,
 }
 
 /// See [`Event::SessionOpened`](crate::Event::SessionOpened).

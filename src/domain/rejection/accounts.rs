@@ -21,6 +21,12 @@ pub enum AccountRejection {
     /// Only a developer makes, changes or ends developers.
     #[error("only a developer may do this to a developer, or make one")]
     DevelopersOnly,
+    /// A developer has deactivated the account, and only a developer lets in again.
+    #[error("a developer has deactivated this account; only a developer may activate it")]
+    DeactivatedByDeveloper,
+    /// Somebody in another tenant signs in with the e-mail address.
+    #[error("`email` belongs to somebody else")]
+    EmailTaken,
     /// A tenant's administrator speaks of another tenant.
     #[error("this belongs to another tenant")]
     AnotherTenant,
@@ -66,6 +72,8 @@ impl AccountRejection {
             Self::UserExists => "user_exists",
             Self::UserTaken => "user_taken",
             Self::DevelopersOnly => "developers_only",
+            Self::DeactivatedByDeveloper => "deactivated_by_developer",
+            Self::EmailTaken => "email_taken",
             Self::AnotherTenant => "forbidden",
             Self::TenantNeeded { .. } => "organization_needed",
             Self::NoSuchTenant => "no_such_organization",
@@ -82,12 +90,14 @@ impl AccountRejection {
     pub(super) const fn field(&self) -> Option<Cow<'static, str>> {
         let field = match self {
             Self::UserTaken | Self::UserNeeded | Self::UserOfAnotherTenant => "userId",
+            Self::EmailTaken => "email",
             Self::TenantNeeded { .. } | Self::NoSuchTenant => "organizationId",
             Self::RoleAboveUser { .. } => "role",
             Self::ExpiresInThePast => "expiresAt",
             Self::NoSuchUser
             | Self::UserExists
             | Self::DevelopersOnly
+            | Self::DeactivatedByDeveloper
             | Self::AnotherTenant
             | Self::Inactive
             | Self::PasswordChanged
@@ -99,8 +109,13 @@ impl AccountRejection {
     pub(super) const fn blame(&self) -> Blame {
         match self {
             Self::NoSuchUser | Self::NoSuchKey => Blame::Missing,
-            Self::UserExists | Self::UserTaken | Self::PasswordChanged => Blame::State,
-            Self::DevelopersOnly | Self::AnotherTenant | Self::Inactive => Blame::Status,
+            Self::UserExists | Self::UserTaken | Self::EmailTaken | Self::PasswordChanged => {
+                Blame::State
+            }
+            Self::DevelopersOnly
+            | Self::DeactivatedByDeveloper
+            | Self::AnotherTenant
+            | Self::Inactive => Blame::Status,
             Self::TenantNeeded { .. }
             | Self::NoSuchTenant
             | Self::UserNeeded

@@ -93,9 +93,7 @@ fn holder(books: &Books, key: &ApiKey) -> Option<Caller> {
     };
     let home = key.user.and_then(|user| books.directory.user(user).tenant);
     let has_moved = key.user.is_some() && home != key.tenant;
-    if (has_moved && key.role != Role::Developer)
-        || (role != Role::Developer && key.tenant.is_none())
-    {
+    if role != Role::Developer && (has_moved || key.tenant.is_none()) {
         return None;
     }
     let tenant = match key.tenant {

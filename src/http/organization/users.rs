@@ -24,6 +24,7 @@ use crate::{
         params::{Path, Query},
         personal::{alone, in_vault, profile_of},
         problem::{ParameterSource, Problem},
+        sign_in::with_email,
     },
     passwords,
     personal::PASSWORD,
@@ -324,8 +325,16 @@ async fn set(
     if is_oneself && caller.role != Role::Developer && order.status == Some(Status::Inactive) {
         return Err(Problem::forbidden("nobody deactivates their own account"));
     }
+    if order.within.is_some() && user == state.accounts().super_admin_user {
+        let of_developers =
+            if order.creates { AccountRejection::UserTaken } else { AccountRejection::NoSuchUser };
+        return Err(of_developers.into());
+    }
     let (state, caller) = (state.clone(), caller.clone());
     alone(state.clone(), async move {
+        if let (Some(within), Change::Set(email)) = (&order.within, &order.email) {
+            refuse_taken(&state, within.clone(), email).await?;
+        }
         let profile = state.views().look(|reading| profile_of(reading, &user)).unwrap_or_default();
         let vault = state.vault().clone();
         let Order { within, creates, tenant, role, status, email, name, password, keeps_session } =
@@ -344,7 +353,7 @@ async fn set(
         .await?;
         let active = status.map(|status| status == Status::Active);
         let command = SetAccount {
-            within,
+            within: within.clone(),
             user: user.clone(),
             creates,
             tenant,
@@ -356,10 +365,23 @@ async fn set(
         };
         let command = Command::SetAccount(Box::new(command));
         let receipt = submit(&state, &caller, key, command).await?;
-        let known = state.views().look(|reading| seen(reading, None, &user))?;
+        let known = state.views().look(|reading| seen(reading, within.as_ref(), &user))?;
         Ok((receipt, known.shown(state.vault())))
     })
     .await
+}
+
+/// Refuses an e-mail address with which somebody signs in who is not of `within`.
+async fn refuse_taken(state: &AppState, within: Name, email: &Name) -> Result<(), Problem> {
+    let (views, vault) = (state.views().clone(), state.vault().clone());
+    let email = email.as_str().to_lowercase();
+    let holders = state.passwords().work(move || with_email(&views, &vault, &email)).await?;
+    let is_elsewhere = state.views().look(|reading| {
+        let own: Option<TenantId> = reading.books.names.find(within.as_str());
+        let home = |user| reading.books.directory.user(user).tenant;
+        holders.iter().any(|holder| own.is_none() || home(holder.user) != own)
+    });
+    if is_elsewhere { Err(AccountRejection::EmailTaken.into()) } else { Ok(()) }
 }
 
 impl From<AccountRejection> for Problem {

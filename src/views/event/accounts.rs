@@ -2,8 +2,8 @@
 
 use projections::names::Names;
 use schemas::{
-    AccountSet, ApiKeyIssued, ApiKeyRevoked, Event, PasswordSet, Role, SessionClosed,
-    SessionOpened, Timestamp,
+    AccountSet, ApiKeyIssued, ApiKeyRevoked, Event, PasswordCleared, PasswordSet, Role,
+    SessionClosed, SessionOpened, Timestamp,
 };
 use serde::Serialize;
 
@@ -21,6 +21,9 @@ pub enum AccountEventData {
         active: bool,
     },
     PasswordSet {
+        user_id: String,
+    },
+    PasswordCleared {
         user_id: String,
     },
     SessionOpened {
@@ -56,6 +59,9 @@ impl AccountEventData {
             },
             Event::PasswordSet(PasswordSet { user, hash: _ }) => {
                 Self::PasswordSet { user_id: text(names, *user) }
+            }
+            Event::PasswordCleared(PasswordCleared { user }) => {
+                Self::PasswordCleared { user_id: text(names, *user) }
             }
             Event::SessionOpened(SessionOpened { user, session: _, expires_at }) => {
                 Self::SessionOpened { user_id: text(names, *user), expires_at: *expires_at }

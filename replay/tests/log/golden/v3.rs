@@ -6,8 +6,8 @@ use schemas::{
     ApiKeyIssued, ApiKeyRevoked, AssistantId, AutoTopUp, AutoTopUpSet, BillItemized, BillLine,
     BillLineKind, BillPosted, Change, ConsumptionLimits, ConsumptionLimitsSet, CreditKind, Credits,
     Day, DeliveryAttempted, DeliveryOutcome, DeliveryRequested, Event, ExternalId, HoldExpired,
-    HoldPlaced, HoldReleased, LimitKind, ModelId, Money, PasswordSet, Period, PeriodClosed, Role,
-    Sealed, SessionClosed, SessionOpened, StatusReason, TenantId, TenantStatus,
+    HoldPlaced, HoldReleased, LimitKind, ModelId, Money, PasswordCleared, PasswordSet, Period,
+    PeriodClosed, Role, Sealed, SessionClosed, SessionOpened, StatusReason, TenantId, TenantStatus,
     TenantStatusChanged, TenantUpdated, TermChanges, TopUpFailed, TopUpId, TopUpKind, TopUpLinked,
     TopUpStarted, TopUpSucceeded, TopUpTerms, UserId, WalletCredited, WebhookId, WebhookRemoved,
     WebhookSecret, WebhookSet, Zone,
@@ -95,6 +95,7 @@ fn accounts() -> Vec<Event> {
             expires_at: Some(second(9)),
         })),
         Event::ApiKeyRevoked(ApiKeyRevoked { key: ApiKeyId(300) }),
+        Event::PasswordCleared(PasswordCleared { user }),
     ]
 }
 

@@ -10,6 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Order, hashed, seen, set, within};
 use crate::{
     config::Secret,
+    domain::AccountRejection,
     http::{
         AppState,
         auth::{Caller, SessionDigest},
@@ -63,7 +64,7 @@ async fn put(
     if let Some(reason) = passwords::fault(&password) {
         return Err(fault("password", reason, ParameterSource::Body));
     }
-    let mut order = Order::of(None);
+    let mut order = Order::of(within(&caller)?);
     if caller.user.as_ref() == Some(&user) {
         let given = Given { new: password.clone(), current: current_password };
         given.check(&state, &caller, &user, client, key.as_str().is_some()).await?;
@@ -72,7 +73,6 @@ async fn put(
         if caller.role == Role::TenantUser {
             return Err(Problem::forbidden("this belongs to another user"));
         }
-        order.within = within(&caller)?;
         state.views().look(|reading| seen(reading, order.within.as_ref(), &user).map(|_| ()))?;
     }
     order.password = Some(hashed(&state, &user, password, "password", &key).await?);
@@ -97,19 +97,23 @@ impl Given {
         client: Client,
         may_repeat: bool,
     ) -> Result<(), Problem> {
-        let known = state.views().look(|reading| seen(reading, None, user))?;
+        let known = state
+            .views()
+            .look(|reading| seen(reading, within(caller)?.as_ref(), user).map_err(Problem::from))?;
         let Some(sealed) = known.account.password else {
-            return match caller.role {
-                Role::TenantUser => {
-                    Err(Problem::forbidden("an administrator sets the first password"))
-                }
-                Role::TenantAdmin | Role::Developer => Ok(()),
+            // Credentials that may less than the user must not lead to some that may as much.
+            return if caller.role == Role::TenantUser {
+                Err(Problem::forbidden("an administrator sets the first password"))
+            } else if caller.role < known.account.role() {
+                Err(AccountRejection::DevelopersOnly.into())
+            } else {
+                Ok(())
             };
         };
         let current = self.current.ok_or_else(|| {
             fault("currentPassword", "is needed to set one's own", ParameterSource::Body)
         })?;
-        let whom = attempt(state, Who::User(user.as_str().to_owned()), client)?;
+        let whom = attempt(state, vec![Who::User(user.as_str().to_owned())], client)?;
         let hash = state.vault().unseal(PASSWORD, &sealed);
         let mut found = state.passwords().which(current, vec![hash.clone()]).await?;
         if found.is_none() && may_repeat {
@@ -119,7 +123,7 @@ impl Given {
             let detail = "the present password is another one";
             return Err(Problem::new(Kind::Forbidden, "wrong_password", detail));
         }
-        state.attempts().succeeded(&whom);
+        state.attempts().succeeded(&whom, user.as_str());
         Ok(())
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use bincode::{Decode, Encode};
 use schemas::{
-    Event, Money, NameId, Recorded, Sequence, TenantId, Timestamp, TopUpId, TopUpKind, TopUpLinked,
-    TopUpTerms,
+    AutoTopUp, Event, Money, NameId, Recorded, Sequence, TenantId, Timestamp, TopUpId, TopUpKind,
+    TopUpLinked, TopUpTerms,
 };
 
 use crate::collections::{Paged, Shard, Sharded};
@@ -95,6 +95,10 @@ pub struct TopUps {
     by_payment_intent: Sharded<Arc<str>, TopUpId, 64>,
     by_checkout_session: Sharded<Arc<str>, TopUpId, 64>,
     to_be_asked_for: BTreeSet<TopUpId>,
+    /// The tenant that was the first to name the provider's means of payment.
+    payment_methods: Sharded<Arc<str>, TenantId, 64>,
+    /// The tenant that was the first to name who pays.
+    customers: Sharded<Arc<str>, TenantId, 64>,
 }
 
 impl TopUps {
@@ -140,6 +144,27 @@ impl TopUps {
     #[must_use]
     pub fn is_auto_pending(&self, tenant: TenantId) -> bool {
         self.tenants.get(tenant.number()).pending_auto > 0
+    }
+
+    /// The tenant that was the first to pay with this, or to be set to.
+    #[must_use]
+    pub fn owner_of_payment_method(&self, payment_method: &str) -> Option<TenantId> {
+        self.payment_methods.get(payment_method).copied()
+    }
+
+    /// The tenant that was the first to pay as this customer, or to be set to.
+    #[must_use]
+    pub fn owner_of_customer(&self, customer: &str) -> Option<TenantId> {
+        self.customers.get(customer).copied()
+    }
+
+    fn own(&mut self, tenant: TenantId, payment_method: Option<&str>, customer: Option<&str>) {
+        if let Some(name) = payment_method {
+            self.payment_methods.get_or_insert_with(Arc::from(name), || tenant);
+        }
+        if let Some(name) = customer {
+            self.customers.get_or_insert_with(Arc::from(name), || tenant);
+        }
     }
 
     fn start(&mut self, tenant: TenantId, top_up: TopUp) {
@@ -199,11 +224,17 @@ impl TopUps {
 
 impl Projection for TopUps {
     const NAME: &'static str = "top_ups";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn apply(&mut self, recorded: &Recorded) {
         match &recorded.event {
+            Event::AutoTopUpSet(set) => {
+                let AutoTopUp { payment_method, customer, .. } = &set.auto_top_up;
+                self.own(set.tenant, payment_method.as_deref(), customer.as_deref());
+            }
             Event::TopUpStarted(started) => {
+                let TopUpTerms { payment_method, customer, .. } = &started.terms;
+                self.own(started.tenant, payment_method.as_deref(), customer.as_deref());
                 let top_up = TopUp {
                     id: started.top_up,
                     started: recorded.sequence,

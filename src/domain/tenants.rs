@@ -62,6 +62,7 @@ pub(super) fn update(
     let auto_top_up = command.auto_top_up.clone().applied_to(terms.auto_top_up.clone());
     if auto_top_up != terms.auto_top_up {
         top_ups::check_auto_top_up(&auto_top_up, AutoTopUpFields::IN_TENANT)?;
+        top_ups::check_new_payer(books, tenant, &auto_top_up, AutoTopUpFields::IN_TENANT)?;
         events.push(Event::AutoTopUpSet(Box::new(AutoTopUpSet { tenant, auto_top_up })));
     }
     Ok(events)
@@ -173,6 +174,7 @@ pub(super) fn set_auto_top_up(
     if books.tenants.terms(tenant).auto_top_up == *auto_top_up {
         return Ok(Vec::new());
     }
+    top_ups::check_new_payer(books, tenant, auto_top_up, AutoTopUpFields::ALONE)?;
     let set = AutoTopUpSet { tenant, auto_top_up: auto_top_up.clone() };
     Ok(vec![Event::AutoTopUpSet(Box::new(set))])
 }

@@ -22,6 +22,9 @@ const CENTS_MIN: i128 = 1_000;
 /// The most that is paid at once, in cents.
 const CENTS_MAX: i128 = 1_000_000;
 
+/// How the provider's cards begin that stand for none, for trying things out: they are nobody's.
+const TEST_CARDS: &str = "pm_card_";
+
 /// Whether an amount may be asked for in one payment: 10 to 10 000 USD.
 #[must_use]
 pub const fn may_be_paid(amount: Money) -> bool {
@@ -44,6 +47,9 @@ pub(super) fn start(
     if books.top_ups.find(*top_up).is_some() || (*kind == TopUpKind::Auto && is_due().is_none()) {
         return Ok(Vec::new());
     }
+    let TopUpTerms { payment_method, customer, .. } = terms;
+    let payer = Payer { payment_method: payment_method.as_deref(), customer: customer.as_deref() };
+    check_payer(books, tenant, payer, AutoTopUpFields::ALONE)?;
     let (amount, kind, terms) = (*amount, *kind, terms.clone());
     let started = TopUpStarted { top_up: *top_up, tenant, amount, kind, terms };
     Ok(vec![Event::TopUpStarted(Box::new(started))])
@@ -168,7 +174,8 @@ pub fn auto_top_up_due(
         TenantStatus::Suspended => terms.status_reason == StatusReason::CreditLimitPassed,
         TenantStatus::Inactive => false,
     };
-    if !auto.enabled || !may_pay || books.top_ups.is_auto_pending(tenant) {
+    let is_own = || check_payer(books, tenant, Payer::of(auto), AutoTopUpFields::ALONE).is_ok();
+    if !auto.enabled || !may_pay || !is_own() || books.top_ups.is_auto_pending(tenant) {
         return None;
     }
     let cooldown = i64::from(cooldown_seconds);
@@ -187,18 +194,71 @@ pub(super) struct AutoTopUpFields {
     threshold: &'static str,
     amount: &'static str,
     payment_method: &'static str,
+    customer: &'static str,
 }
 
 impl AutoTopUpFields {
     /// By itself.
-    pub(super) const ALONE: Self =
-        Self { threshold: "threshold", amount: "amount", payment_method: "paymentMethodId" };
+    pub(super) const ALONE: Self = Self {
+        threshold: "threshold",
+        amount: "amount",
+        payment_method: "paymentMethodId",
+        customer: "customerId",
+    };
     /// Within a tenant.
     pub(super) const IN_TENANT: Self = Self {
         threshold: "autoTopUp.threshold",
         amount: "autoTopUp.amount",
         payment_method: "autoTopUp.paymentMethodId",
+        customer: "autoTopUp.customerId",
     };
+}
+
+/// What the provider calls whoever pays, and what they pay with.
+#[derive(Debug, Clone, Copy)]
+struct Payer<'a> {
+    payment_method: Option<&'a str>,
+    customer: Option<&'a str>,
+}
+
+impl<'a> Payer<'a> {
+    fn of(auto: &'a AutoTopUp) -> Self {
+        let AutoTopUp { payment_method, customer, .. } = auto;
+        Self { payment_method: payment_method.as_deref(), customer: customer.as_deref() }
+    }
+}
+
+/// Refuses what another tenant has named before: that tenant would pay.
+fn check_payer(
+    books: &Books,
+    tenant: TenantId,
+    payer: Payer<'_>,
+    fields: AutoTopUpFields,
+) -> Result<(), TopUpRejection> {
+    let method = payer.payment_method.filter(|name| !name.starts_with(TEST_CARDS));
+    let method = method.and_then(|name| books.top_ups.owner_of_payment_method(name));
+    let customer = payer.customer.and_then(|name| books.top_ups.owner_of_customer(name));
+    for (field, owner) in [(fields.payment_method, method), (fields.customer, customer)] {
+        if owner.is_some_and(|owner| owner != tenant) {
+            return Err(TopUpRejection::PaymentMethodTaken { field });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses settings that newly name what another tenant pays with.
+pub(super) fn check_new_payer(
+    books: &Books,
+    tenant: TenantId,
+    auto: &AutoTopUp,
+    fields: AutoTopUpFields,
+) -> Result<(), TopUpRejection> {
+    let (before, new) = (Payer::of(&books.tenants.terms(tenant).auto_top_up), Payer::of(auto));
+    let payer = Payer {
+        payment_method: new.payment_method.filter(|_| new.payment_method != before.payment_method),
+        customer: new.customer.filter(|_| new.customer != before.customer),
+    };
+    check_payer(books, tenant, payer, fields)
 }
 
 /// Refuses a setting by which no wallet could fill itself.

@@ -245,3 +245,55 @@ async fn settings_by_which_nothing_can_be_paid_are_refused() {
     service.read(nobody).await.expect(404);
     assert_eq!(service.head().await, head, "nothing changed");
 }
+
+#[tokio::test]
+async fn no_tenant_pays_with_what_is_another_tenants() {
+    let (stripe, service) = service().await;
+    for tenant in ["globex", "initech"] {
+        let registration = json!({"orgId": tenant, "name": tenant});
+        service.send("/api/v1/admin/tenants", &registration).await.expect(201);
+    }
+    let theirs = SETTINGS.replace("acme", "globex");
+    let request = service.ask(Method::PUT, &theirs).json(&settings("5", "20"));
+    Answer::to(request).await.expect(200);
+    // What is not set any more stays theirs.
+    let off = json!({"enabled": false});
+    Answer::to(service.ask(Method::PUT, &theirs).json(&off)).await.expect(200);
+    let paid = json!({"organizationId": "globex", "amount": 20, "customerId": "cus_2"});
+    service.send("/api/v1/billing/top-up", &paid).await.expect(201);
+    let (head, asked) = (service.head().await, stripe.seen().len());
+    for (fields, field) in [
+        (json!({"paymentMethodId": "pm_card", "customerId": null}), "paymentMethodId"),
+        (json!({"paymentMethodId": "pm_own", "customerId": "cus_1"}), "customerId"),
+        (json!({"paymentMethodId": "pm_own", "customerId": "cus_2"}), "customerId"),
+    ] {
+        let mut setting = settings("100", "20");
+        let mut payment = json!({"organizationId": "acme", "amount": 20});
+        for (name, value) in fields.as_object().expect("fields") {
+            setting[name] = value.clone();
+            payment[name] = value.clone();
+        }
+        for answer in
+            [set(&service, &setting).await, service.send("/api/v1/billing/top-up", &payment).await]
+        {
+            let problem = answer.expect(409).json();
+            assert_eq!(problem["code"], "payment_method_taken", "{problem}");
+            assert_eq!(problem["invalid_parameters"][0]["field"], field, "{problem}");
+        }
+    }
+    let of_tenant = json!({"autoTopUp": {"paymentMethodId": "pm_card"}});
+    let answer = service.put("/api/v1/admin/tenants/acme", &of_tenant).await.expect(409);
+    let field = &answer.json()["invalid_parameters"][0]["field"];
+    assert_eq!(field, "autoTopUp.paymentMethodId");
+    assert_eq!((service.head().await, stripe.seen().len()), (head, asked));
+    assert_eq!(run(&service).await, json!([]));
+    // The provider's cards for trying things out are nobody's.
+    let mut own = settings("5", "20");
+    own["paymentMethodId"] = json!("pm_card_visa");
+    own["customerId"] = json!("cus_3");
+    for tenant in ["acme", "initech"] {
+        let path = SETTINGS.replace("acme", tenant);
+        Answer::to(service.ask(Method::PUT, &path).json(&own)).await.expect(200);
+        own["customerId"] = json!("cus_4");
+    }
+}

@@ -27,6 +27,12 @@ pub enum TopUpRejection {
         /// The field that should have given it.
         field: &'static str,
     },
+    /// What would pay is on record as another tenant's.
+    #[error("{field} is on record for another organization")]
+    PaymentMethodTaken {
+        /// The field that gave it.
+        field: &'static str,
+    },
     /// Money came in without a name.
     #[error("a payment that has come in must have an id")]
     PaymentUnnamed,
@@ -45,6 +51,7 @@ impl TopUpRejection {
             Self::NoSuchOrganization => "organization_not_found",
             Self::AmountOutOfBounds { .. } => "amount_invalid",
             Self::NoPaymentMethod { .. } => "payment_method_required",
+            Self::PaymentMethodTaken { .. } => "payment_method_taken",
             Self::PaymentUnnamed => "payment_unnamed",
             Self::PaymentOfNobody => "payment_organization_unknown",
             Self::PaymentOfAnother => "payment_organization_mismatch",
@@ -53,9 +60,9 @@ impl TopUpRejection {
 
     pub(super) const fn field(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::AmountOutOfBounds { field } | Self::NoPaymentMethod { field } => {
-                Some(Cow::Borrowed(*field))
-            }
+            Self::AmountOutOfBounds { field }
+            | Self::NoPaymentMethod { field }
+            | Self::PaymentMethodTaken { field } => Some(Cow::Borrowed(*field)),
             Self::NoSuchTopUp
             | Self::NoSuchOrganization
             | Self::PaymentUnnamed
@@ -70,6 +77,7 @@ impl TopUpRejection {
             Self::AmountOutOfBounds { .. }
             | Self::NoPaymentMethod { .. }
             | Self::PaymentUnnamed => Blame::Command,
+            Self::PaymentMethodTaken { .. } => Blame::State,
             Self::PaymentOfNobody | Self::PaymentOfAnother => Blame::Key,
         }
     }

@@ -43,7 +43,7 @@ struct TopUp {
     /// Stripe's id of the means of payment, `pm_…`.
     #[schema(value_type = Option<String>)]
     payment_method_id: Option<Name>,
-    /// Stripe's id of who pays, `cus_…`.
+    /// Stripe's id of who pays, `cus_…`: of one tenant alone, as the means of payment is.
     #[schema(value_type = Option<String>)]
     customer_id: Option<Name>,
 }

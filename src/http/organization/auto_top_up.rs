@@ -40,7 +40,7 @@ struct NewSettings {
     /// Stripe's id of the means of payment, `pm_…`; needed when enabled.
     #[schema(value_type = Option<String>)]
     payment_method_id: Option<Name>,
-    /// Stripe's id of who pays, `cus_…`.
+    /// Stripe's id of who pays, `cus_…`: of one tenant alone, as the means of payment is.
     #[schema(value_type = Option<String>)]
     customer_id: Option<Name>,
 }

@@ -35,18 +35,22 @@ use std::{future::IntoFuture, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use axum::{
-    Router, body::Bytes, http::Uri, middleware::from_fn_with_state, response::IntoResponse,
+    Router,
+    body::Bytes,
+    http::{HeaderValue, Uri, header},
+    middleware::from_fn_with_state,
+    response::IntoResponse,
     serve::ListenerExt,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::SigningKeys;
 use tokio::{
     net::TcpListener,
-    sync::{RwLock, watch},
+    sync::{RwLock, Semaphore, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, set_header::SetResponseHeaderLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
@@ -66,6 +70,9 @@ use problem::{Kind, Problem};
 
 /// How long open requests may take to end when the service is told to stop.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How many endpoints are tried by hand at once.
+const WEBHOOK_TESTS_MAX: usize = 8;
 
 /// What the routes work with. The rest of the service is handed in here.
 #[derive(Debug)]
@@ -115,6 +122,8 @@ struct Shared {
     recorder: PrometheusHandle,
     /// Held alone by whoever describes or erases a user, together by those who seal for vouchers.
     describing: RwLock<()>,
+    /// Held by whoever has an endpoint tried.
+    webhook_tests: Semaphore,
 }
 
 impl AppState {
@@ -198,6 +207,10 @@ impl AppState {
         &self.0.describing
     }
 
+    fn webhook_tests(&self) -> &Semaphore {
+        &self.0.webhook_tests
+    }
+
     fn recorder(&self) -> &PrometheusHandle {
         &self.0.recorder
     }
@@ -277,6 +290,7 @@ fn assemble(
         openapi,
         recorder,
         describing: RwLock::default(),
+        webhook_tests: Semaphore::new(WEBHOOK_TESTS_MAX),
     }));
 
     let gateways = gateways
@@ -294,14 +308,25 @@ fn assemble(
             Problem::of_panic(panic.as_ref()).into_response()
         }));
     Ok(open
-        .merge(guarded)
-        .merge(gateways)
-        .merge(doors)
+        .merge(private(guarded))
+        .merge(private(gateways))
+        .merge(private(doors))
         .merge(docs::router())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(layers)
         .with_state(state))
+}
+
+/// Nothing on the way keeps what these routes answer, unless a route says otherwise, and no browser
+/// takes it for anything but what it says it is.
+fn private(routes: Router<AppState>) -> Router<AppState> {
+    [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")]
+        .into_iter()
+        .fold(routes, |routes, (name, value)| {
+            let value = HeaderValue::from_static(value);
+            routes.route_layer(SetResponseHeaderLayer::if_not_present(name, value))
+        })
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -230,6 +231,11 @@ async fn nothing_goes_to_addresses_that_are_not_public() {
     let report = service.send(&test, &Value::Null).await.expect(200).json();
     assert_eq!((&report["delivered"], &report["status"]), (&json!(false), &Value::Null));
     assert_eq!(inbox.received().len(), 0);
+    // A name that is there and one that is not are told in the same words.
+    let change = json!({"url": "http://no-such-name.invalid/"});
+    service.put(&path_of(&endpoint), &change).await.expect(200);
+    let unknown = service.send(&test, &Value::Null).await.expect(200).json();
+    assert_eq!(unknown, report);
 }
 
 #[tokio::test]
@@ -392,6 +398,21 @@ async fn a_test_is_sent_once_and_leaves_nothing() {
     let report = service.send(&test, &Value::Null).await.expect(200).json();
     assert_eq!((&report["delivered"], &report["status"]), (&json!(false), &json!(500)));
     assert_eq!(service.head().await, head);
+}
+
+#[tokio::test]
+async fn only_so_many_endpoints_are_tried_at_once() {
+    let inbox = Receiver::start().await;
+    let service = setup().variable("TALLYBOOK__WEBHOOKS__TIMEOUT_MS", "2000").start().await;
+    let endpoint = endpoint(&service, &inbox.url("/")).await;
+    inbox.behave(Behaviour { delay: Duration::from_mins(1), ..Behaviour::status(204) });
+    let test = format!("{}/test", path_of(&endpoint));
+    let answers = join_all((0..20).map(|_| service.send(&test, &Value::Null))).await;
+    let refused: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert_eq!((refused.len(), inbox.received().len()), (12, 8));
+    assert_eq!(refused[0].header("retry-after"), "1");
+    inbox.behave(Behaviour::status(204));
+    service.send(&test, &Value::Null).await.expect(200);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
         auth::Caller,
         ledger::{AtLeast, IdempotencyKey, Reply, reading, submit},
         params::{Path, Query},
-        problem::Problem,
+        problem::{Kind, Problem},
     },
     views::{AttemptEntry, PendingDelivery},
     webhooks::Attempt,
@@ -143,6 +143,10 @@ async fn test(
     Path(id): Path<WebhookId>,
 ) -> Result<Reply<TestReport>, Problem> {
     let (head, endpoint) = find(&state, &caller, id)?;
+    let _permit = state.webhook_tests().try_acquire().map_err(|_| {
+        let detail = "as many endpoints are being tried as can be at once";
+        Problem::new(Kind::TooManyRequests, "too_many_tests", detail).with_retry_after(1)
+    })?;
     let now = state.clock().now();
     let notice = TestNotice { name: "webhook.test", timestamp: now, data: TestData {} };
     let body = serde_json::to_vec(&notice).map_err(|error| Problem::internal(&error))?;

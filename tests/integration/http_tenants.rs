@@ -222,3 +222,52 @@ fn files_with(directory: &Path, text: &[u8]) -> Vec<String> {
     }
     found
 }
+
+#[tokio::test]
+async fn addresses_can_be_erased_while_the_log_stays_whole() {
+    let mut service = service().await;
+    let erase = format!("{ACME}/personal-data");
+    let all = with(everything(), &json!({"orgId": "acme"}));
+    let gone = |service: &Service| Answer::to(service.ask(Method::DELETE, &erase));
+    gone(&service).await.expect(404);
+    service.send(TENANTS, &all).await.expect(201);
+    let told = gone(&service).await.expect(200).json();
+    assert_eq!(
+        told,
+        json!({"organizationId": "acme", "erased": ["contactEmail", "billingEmail"], "keys": 1})
+    );
+    let none = json!({"contactEmail": null, "billingEmail": null});
+    let bare = service.get(ACME).await;
+    assert_eq!(bare, with(bare.clone(), &none));
+    assert_eq!(bare["name"], "Acme & Sons", "what is no person's stays");
+    let (head, again) = (service.head().await, gone(&service).await.expect(200).json());
+    assert_eq!(again, json!({"organizationId": "acme", "erased": [], "keys": 0}));
+    assert_eq!(service.head().await, head);
+    // A later address has a key of its own, and one key at that.
+    put(&service, &json!({"contactEmail": "new@acme.example"})).await;
+    put(&service, &json!({"billingEmail": "bills@acme.example"})).await;
+    service.stop().await;
+    service.start_again().await;
+    assert_eq!(service.get(ACME).await["contactEmail"], "new@acme.example");
+    let told = gone(&service).await.expect(200).json();
+    assert_eq!((&told["keys"], told["erased"].as_array().map(Vec::len)), (&json!(1), Some(2)));
+    let events = service.read("/api/v1/events?limit=100").await.expect(200).text;
+    assert!(!events.contains("zebedee") && !events.contains("@acme.example"), "{events}");
+}
+
+#[tokio::test]
+async fn nobody_keeps_an_answer_or_takes_it_for_something_else() {
+    let service = service().await;
+    service.send(TENANTS, &json!({"orgId": "acme", "name": "Acme"})).await.expect(201);
+    for (path, status) in [
+        (ACME, 200),
+        ("/api/v1/admin/tenants/nobody", 404),
+        ("/api/v1/export/consumption/csv?organizationId=acme", 200),
+    ] {
+        let answer = service.read(path).await.expect(status);
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+    }
+    let nobody = Answer::to(service.ask_as_nobody(Method::GET, ACME)).await.expect(401);
+    assert_eq!(nobody.header("x-content-type-options"), "nosniff");
+}

@@ -4,6 +4,7 @@
 mod description;
 mod details;
 mod organization;
+mod personal_data;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -38,6 +39,7 @@ pub(in crate::http) fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list, register))
         .routes(routes!(get, update, deactivate))
         .merge(details::router())
+        .merge(personal_data::router())
         .routes(routes!(set_rule))
 }
 
@@ -139,14 +141,16 @@ async fn change(
     alone(state.clone(), async move {
         let known = state.views().look(|reading| {
             let tenant: TenantId = reading.books.names.find(tenant.as_str())?;
-            Some(reading.books.tenants.terms(tenant).keys.first().copied())
+            Some(reading.books.tenants.terms(tenant).keys.clone())
         });
         if known.is_none() && !creates {
             return Err(no_such_tenant());
         }
         let (vault, name) = (state.vault().clone(), tenant.clone());
+        // Those that were erased stay on record.
+        let sealed_by = known.unwrap_or_default().into_iter().find(|key| vault.holds(*key));
         let command =
-            in_vault(move || description.command(&vault, known.flatten(), name, creates)).await?;
+            in_vault(move || description.command(&vault, sealed_by, name, creates)).await?;
         let command = Command::UpdateTenant(Box::new(command));
         let receipt = submit(&state, &caller, key, command).await?;
         let (sequence, tenant) = find(&state, &tenant)?;

@@ -188,7 +188,7 @@ fn general_table() -> BTreeMap<&'static str, Expectation> {
     table
 }
 
-fn tenants_and_holds() -> [(&'static str, Expectation); 9] {
+fn tenants_and_holds() -> [(&'static str, Expectation); 10] {
     [
         (
             "PUT /api/v1/admin/tenants/{tenant}",
@@ -196,6 +196,7 @@ fn tenants_and_holds() -> [(&'static str, Expectation); 9] {
         ),
         ("DELETE /api/v1/admin/tenants/{tenant}", reads("", DEVELOPERS)),
         ("GET /api/v1/admin/tenants/{tenant}/details", reads("", DEVELOPERS)),
+        ("DELETE /api/v1/admin/tenants/{tenant}/personal-data", reads("", DEVELOPERS)),
         ("GET /api/v1/organization/{tenant}/consumption-limits", reads("", ADMINISTRATORS)),
         (
             "PUT /api/v1/organization/{tenant}/consumption-limits",

@@ -28,6 +28,7 @@ use super::{
     problem::Problem,
 };
 use crate::views::{AsOf, CallFilter, TokenConsumption, Views};
+pub(in crate::http) use csv::cell;
 
 /// How many calls are read and sent at once.
 const PAGE: usize = 1000;

@@ -39,7 +39,7 @@ pub(super) fn bytes(lines: Writer<Vec<u8>>) -> Result<Vec<u8>, anyhow::Error> {
 }
 
 /// A text that no spreadsheet takes for a formula.
-pub(super) fn cell(text: &str) -> Cow<'_, str> {
+pub(in crate::http) fn cell(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}").into()
     } else {

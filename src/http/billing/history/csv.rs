@@ -11,7 +11,10 @@ use axum::{
 use futures_util::stream;
 use schemas::{Sequence, TenantId};
 
-use crate::views::{TokenConsumption, Views};
+use crate::{
+    http::exports::cell,
+    views::{TokenConsumption, Views},
+};
 
 const COLUMNS: [&str; 14] = [
     "Date",
@@ -84,15 +87,16 @@ fn page(
 
 fn cells(call: &TokenConsumption) -> [String; COLUMNS.len()] {
     let cost = call.cost.map(|cost| cost.to_string()).unwrap_or_default();
+    let text = |text: &str| cell(text).into_owned();
     let version = call.price_version.map(|version| version.0.to_string()).unwrap_or_default();
     [
         call.timestamp.to_string(),
-        call.request_id.clone(),
-        call.user_id.clone(),
-        call.organization_id.clone(),
-        call.assistant_type.clone(),
-        call.project_id.clone(),
-        call.model.clone(),
+        text(&call.request_id),
+        text(&call.user_id),
+        text(&call.organization_id),
+        text(&call.assistant_type),
+        text(&call.project_id),
+        text(&call.model),
         call.prompt_tokens.to_string(),
         call.completion_tokens.to_string(),
         call.total_tokens.to_string(),

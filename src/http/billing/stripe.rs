@@ -1,7 +1,8 @@
 //! `/api/v1/billing/stripe/…`: payments on the provider's page, and what the provider tells of them.
 
 use axum::extract::{Request, State};
-use schemas::{Money, Name, TopUpKind, TopUpTerms};
+use reqwest::Url;
+use schemas::{Money, Name, Role, TopUpKind, TopUpTerms};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -37,7 +38,8 @@ pub(in crate::http) fn open_router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(webhook))
 }
 
-/// Where Stripe's page leads. A path is below `billing.public_url`.
+/// Where Stripe's page leads. A path is below `billing.public_url`, and so is every address that is
+/// not a developer's; without one, theirs is `https://…` or on the machine of whoever pays.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -86,9 +88,10 @@ async fn checkout(
     // Whose it is, and whether there are payments at all, before anything else that may be wrong.
     let tenant = caller.one_tenant(organization_id, "organizationId", ParameterSource::Body)?;
     state.payments().check_on()?;
+    let from = (&state, &caller);
     let terms = TopUpTerms {
-        success_url: Some(address(&state, "success_url", query.success_url, SUCCESS_PATH)?),
-        cancel_url: Some(address(&state, "cancel_url", query.cancel_url, CANCEL_PATH)?),
+        success_url: Some(address(from, "success_url", query.success_url, SUCCESS_PATH)?),
+        cancel_url: Some(address(from, "cancel_url", query.cancel_url, CANCEL_PATH)?),
         ..TopUpTerms::default()
     };
     let order = Order { organization_id: Some(tenant), amount, kind: TopUpKind::Checkout, terms };
@@ -109,7 +112,7 @@ async fn checkout(
 
 /// A whole address: as given, or below where people reach us.
 fn address(
-    state: &AppState,
+    (state, caller): (&AppState, &Caller),
     field: &'static str,
     given: Option<String>,
     default: &str,
@@ -124,15 +127,42 @@ fn address(
     } else {
         text
     };
-    let is_web = reqwest::Url::parse(&whole)
-        .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if !is_web {
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let Some(url) = Url::parse(&whole).ok().filter(is_web) else {
         return wrong("must be an `http://` or `https://` address, or a path");
+    };
+    if caller.role != Role::Developer {
+        match state.payments().public_url() {
+            Some(base) if !is_below(&url, base) => {
+                return wrong("must be a path, or an address below `billing.public_url`");
+            }
+            None if !is_safe(&url) => return wrong("must be an `https://` address"),
+            _ => {}
+        }
     }
     if whole.len() > URL_BYTES_MAX || whole.contains(char::is_control) {
         return wrong("must not be longer than 1000 bytes, nor contain control characters");
     }
     Ok(whole)
+}
+
+/// Whether an address is of the same site as `base`, and at its path or deeper.
+fn is_below(url: &Url, base: &str) -> bool {
+    let Ok(base) = Url::parse(base) else { return false };
+    let rest = url.path().strip_prefix(base.path().trim_end_matches('/'));
+    !has_user(url)
+        && url.origin() == base.origin()
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether an address is one that nobody on the way can change, or of the payer's own machine.
+fn is_safe(url: &Url) -> bool {
+    let is_near = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    !has_user(url) && (url.scheme() == "https" || is_near)
+}
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// What Stripe is told.

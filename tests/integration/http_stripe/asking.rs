@@ -339,3 +339,34 @@ async fn what_becomes_of_payments_is_counted() {
         assert!(metrics.contains(line), "no `{line}` in {metrics}");
     }
 }
+
+#[tokio::test]
+async fn an_administrators_page_leads_back_to_us_alone() {
+    let (stripe, service) = service().await;
+    let admin = token(&json!({"id": "chief", "role": "tenant_admin", "organizationId": "acme"}));
+    let check_out = |service: &crate::support::service::Service, address: &str| {
+        let path = format!("{CHECKOUT}?success_url={address}");
+        let request = service.ask_as_nobody(Method::POST, &path).bearer_auth(&admin);
+        Answer::to(request.json(&json!({"amount": 20})))
+    };
+    for address in [
+        "https://evil.example/",
+        "https://tally.example/elsewhere",
+        "https://tally.example/application",
+        "https://tally.example/app/../elsewhere",
+        "http://tally.example/app/done",
+        "https://tally.example:8443/app/done",
+        "https://tally.example@evil.example/app/done",
+        "https://x@tally.example/app/done",
+        "/../elsewhere",
+    ] {
+        let problem = check_out(&service, address).await.expect(400).json();
+        assert_eq!(problem["invalid_parameters"][0]["field"], "success_url", "{address}");
+    }
+    assert!(stripe.seen().is_empty());
+    for address in ["/done", "https://tally.example/app/done?x=1"] {
+        check_out(&service, address).await.expect(200);
+    }
+    let anywhere = format!("{CHECKOUT}?success_url=https://elsewhere.example/");
+    service.send(&anywhere, &of_acme(json!(20))).await.expect(200);
+}

@@ -86,4 +86,10 @@ fn warn_of(config: &Config) {
     if config.auth.api_keys.is_empty() && !takes_tokens {
         tracing::warn!("no API key and no way to verify tokens: nobody can call (`X_API_KEY`)");
     }
+    if config.smtp.sends_password_in_clear() {
+        tracing::warn!(
+            "`smtp.url` is `smtp://` with a password, which goes in clear: use `smtps://` or \
+             `smtp+starttls://`"
+        );
+    }
 }

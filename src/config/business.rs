@@ -132,6 +132,13 @@ impl Default for Smtp {
 }
 
 impl Smtp {
+    /// Whether anyone on the way to the server can read the password.
+    #[must_use]
+    pub fn sends_password_in_clear(&self) -> bool {
+        let url = self.url.as_ref().and_then(|url| Url::parse(url.expose()).ok());
+        url.is_some_and(|url| url.scheme() == "smtp" && url.password().is_some())
+    }
+
     /// The first key that is wrong, and what it must be.
     pub(super) fn first_fault(&self) -> Option<(&'static str, &'static str)> {
         const SCHEMES: [&str; 3] = ["smtp", "smtps", "smtp+starttls"];

@@ -195,3 +195,15 @@ async fn without_a_server_there_is_no_mail() {
         assert!(said.contains("smtp.") && said.contains(reason), "{said}");
     }
 }
+
+#[tokio::test]
+async fn a_password_in_clear_is_warned_of() {
+    let [port] = free_ports();
+    for (scheme, is_warned) in [("smtp", true), ("smtp+starttls", false), ("smtps", false)] {
+        let url = format!("{scheme}://books:open-sesame@127.0.0.1:{port}");
+        let service = Setup::new().variable("TALLYBOOK__SMTP__URL", &url).start().await;
+        let log = service.log();
+        assert_eq!(log.contains("goes in clear"), is_warned, "{scheme}: {log}");
+        assert!(!log.contains("open-sesame"), "{log}");
+    }
+}

@@ -289,6 +289,9 @@ impl Projection for TopUps {
             Event::AutoTopUpSet(set) => {
                 let AutoTopUp { payment_method, customer, .. } = &set.auto_top_up;
                 self.own(set.tenant, payment_method.as_deref(), customer.as_deref());
+                if self.auto_failures(set.tenant) > 0 {
+                    self.tenants.get_mut(set.tenant.number()).auto_failures = 0;
+                }
             }
             Event::TopUpStarted(started) => {
                 let TopUpTerms { payment_method, customer, .. } = &started.terms;
@@ -328,9 +331,6 @@ impl Projection for TopUps {
                     top_up.failure = Some(failed.reason.clone());
                 });
                 self.forget_failed(recorded.recorded_at);
-            }
-            Event::AutoTopUpSet(set) if self.auto_failures(set.tenant) > 0 => {
-                self.tenants.get_mut(set.tenant.number()).auto_failures = 0;
             }
             _ => (),
         }

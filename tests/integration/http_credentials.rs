@@ -243,11 +243,6 @@ async fn the_first_developers_id_is_nobody_elses() {
     let body = json!({"userId": "super-admin"});
     let refused = by(&service, chief, (Method::POST, USERS), &body).await.expect(409);
     assert_eq!(code(&refused), "user_taken");
-    // Who was only ever named is there for whoever makes them; whoever has something is not.
-    let hold = json!({"user_id": "named", "amount": 1, "expiry_date": "2099-12-31T23:59:59Z"});
-    service.send("/api/v1/admin/quota/grants", &hold).await.expect(201);
-    let body = json!({"userId": "named"});
-    by(&service, chief, (Method::POST, USERS), &body).await.expect(409);
     let path = "/api/v1/consumption";
     let seen = with(call("1", 1, 1), &json!({"userId": "super-admin"}));
     service.send(path, &seen).await.expect(201);

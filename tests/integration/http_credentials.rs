@@ -254,6 +254,24 @@ async fn the_first_developers_id_is_nobody_elses() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_only_named_is_nobodys() {
+    let service = service().await;
+    let hold = json!({
+        "organizationId": "globex", "userId": "named", "requestId": "1", "promptTokens": 1,
+        "maxTokens": 1,
+    });
+    service.send("/api/v1/holds", &hold).await.expect(201);
+    let chief = ("chief", "tenant_admin", "acme");
+    let body = json!({"userId": "named"});
+    by(&service, chief, put(&of("named")), &json!({"name": "N"})).await.expect(404);
+    let made = by(&service, chief, (Method::POST, USERS), &body).await.expect(201).json();
+    assert_eq!(made["organizationId"], "acme");
+    let globex = ("gboss", "tenant_admin", "globex");
+    let refused = by(&service, globex, (Method::POST, USERS), &body).await.expect(409);
+    assert_eq!(code(&refused), "user_taken");
+}
+
+#[tokio::test]
 async fn a_demoted_developers_key_ends_at_home() {
     let service = service().await;
     make(&service, "dev", "globex", "developer", &json!({})).await;

@@ -243,11 +243,6 @@ async fn the_first_developers_id_is_nobody_elses() {
     let body = json!({"userId": "super-admin"});
     let refused = by(&service, chief, (Method::POST, USERS), &body).await.expect(409);
     assert_eq!(code(&refused), "user_taken");
-    // Who was only ever named is there for whoever makes them; whoever has something is not.
-    let hold = json!({"user_id": "named", "amount": 1, "expiry_date": "2099-12-31T23:59:59Z"});
-    service.send("/api/v1/admin/quota/grants", &hold).await.expect(201);
-    let body = json!({"userId": "named"});
-    by(&service, chief, (Method::POST, USERS), &body).await.expect(409);
     let path = "/api/v1/consumption";
     let seen = with(call("1", 1, 1), &json!({"userId": "super-admin"}));
     service.send(path, &seen).await.expect(201);
@@ -256,6 +251,24 @@ async fn the_first_developers_id_is_nobody_elses() {
     by(&service, chief, (Method::PUT, &of("super-admin")), &name).await.expect(404);
     let body = json!({"password": PASSWORD});
     by(&service, chief, (Method::PUT, &password_of("super-admin")), &body).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_name_that_was_only_named_is_nobodys() {
+    let service = service().await;
+    let hold = json!({
+        "organizationId": "globex", "userId": "named", "requestId": "1", "promptTokens": 1,
+        "maxTokens": 1,
+    });
+    service.send("/api/v1/holds", &hold).await.expect(201);
+    let chief = ("chief", "tenant_admin", "acme");
+    let body = json!({"userId": "named"});
+    by(&service, chief, put(&of("named")), &json!({"name": "N"})).await.expect(404);
+    let made = by(&service, chief, (Method::POST, USERS), &body).await.expect(201).json();
+    assert_eq!(made["organizationId"], "acme");
+    let globex = ("gboss", "tenant_admin", "globex");
+    let refused = by(&service, globex, (Method::POST, USERS), &body).await.expect(409);
+    assert_eq!(code(&refused), "user_taken");
 }
 
 #[tokio::test]

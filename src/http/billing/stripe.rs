@@ -231,3 +231,24 @@ fn not_credited(error: PaymentError) -> Problem {
 fn count(outcome: &'static str) {
     metrics::counter!("stripe_webhooks_total", "outcome" => outcome).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_address_of_ours_only_what_nobody_can_change_is_safe() {
+        for (address, expected) in [
+            ("https://anywhere.example/done", true),
+            ("http://anywhere.example/done", false),
+            ("http://localhost:3000/done", true),
+            ("http://127.0.0.1/done", true),
+            ("http://[::1]/done", true),
+            ("http://localhost.evil.example/done", false),
+            ("https://tally.example@evil.example/done", false),
+        ] {
+            let url = Url::parse(address).expect(address);
+            assert_eq!(is_safe(&url), expected, "{address}");
+        }
+    }
+}

@@ -241,7 +241,8 @@ impl TopUps {
         let of_tenant = self.tenants.get_mut(tenant.number());
         let place = usize::try_from(number).unwrap_or(usize::MAX);
         let Some(top_up) = of_tenant.top_ups.get_mut(place) else { return };
-        let was_pending = top_up.state == TopUpState::Pending;
+        let before = top_up.state;
+        let was_pending = before == TopUpState::Pending;
         change(top_up);
         let is_pending = top_up.state == TopUpState::Pending;
         if top_up.kind == TopUpKind::Auto {
@@ -249,11 +250,13 @@ impl TopUps {
                 of_tenant.pending_auto = of_tenant.pending_auto.saturating_sub(1);
             }
             match top_up.state {
-                TopUpState::Succeeded => of_tenant.auto_failures = 0,
+                TopUpState::Succeeded if before != TopUpState::Succeeded => {
+                    of_tenant.auto_failures = 0;
+                }
                 TopUpState::Failed if was_pending => {
                     of_tenant.auto_failures = of_tenant.auto_failures.saturating_add(1);
                 }
-                TopUpState::Failed | TopUpState::Pending => (),
+                TopUpState::Succeeded | TopUpState::Failed | TopUpState::Pending => (),
             }
         }
         if !top_up.is_ours_to_ask_for() {

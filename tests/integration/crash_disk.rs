@@ -59,9 +59,10 @@ async fn every_acknowledged_command_was_synced_after_it_was_written() {
         let (path, body) = match number % 3 {
             0 => ("/api/v1/consumption", call(&format!("c{number}"), 1, 1)),
             1 => ("/api/v1/consumption/batch", json!([call(&format!("b{number}"), 1, 1)])),
-            _ => {
-                ("/api/v1/admin/wallets/acme/adjustments", json!({"amount": 1, "reason": "a test"}))
-            }
+            _ => (
+                "/api/v1/admin/wallets/acme/adjustments",
+                json!({"amount": 100, "reason": "a test"}),
+            ),
         };
         let answer = service.send(path, &body).await;
         let during = complete(&read(&trace)).split_off(before);

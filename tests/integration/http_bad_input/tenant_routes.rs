@@ -51,7 +51,7 @@ pub(super) fn tenant_routes() -> Vec<Route> {
     });
     let mut new = body.clone();
     new["orgId"] = json!("new");
-    new["autoTopUp"]["paymentMethodId"] = json!("pm_2");
+    new["autoTopUp"]["paymentMethodId"] = json!("pm_card_visa");
     let limits = "/api/v1/organization/acme/consumption-limits";
     let hold = json!({
         "organizationId": "acme", "userId": "gus", "model": "gpt-4", "requestId": "held",
